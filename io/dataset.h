@@ -1,0 +1,73 @@
+// Labelled photos on disk: COCO JSON, YOLO txt with data.yaml, darknet .data, Pascal VOC XML; detected by what lies there.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace rook::io {
+
+// A labelled box: centre and size relative to the (upright) image, 0..1.
+struct LabelBox {
+  float x = 0, y = 0, w = 0, h = 0;
+  int cls = 0;
+};
+
+struct LabelledImage {
+  std::filesystem::path file;
+  std::string name;              // file name, as lists of photos name it
+  int width = 0, height = 0;     // pixels, EXIF orientation applied
+  std::vector<LabelBox> boxes;
+};
+
+// One thing that is wrong with the labels.
+struct Fault {
+  enum class Kind {
+    missing_image, unreadable_image, missing_label, bad_line, unknown_class, out_of_range, empty_box, duplicate_box,
+    tiny_box, too_many_boxes, size_mismatch, exif_rotated, duplicate_image
+  };
+  Kind kind;
+  std::filesystem::path file;
+  int line = 0;                  // 0: the whole file
+  std::string message;
+  bool fatal = false;            // the box or image was left out
+};
+const char* name_of(Fault::Kind kind);
+
+struct Split {
+  std::string name;              // train, valid, test
+  std::vector<LabelledImage> images;
+};
+
+struct Dataset {
+  std::filesystem::path root;
+  std::string format;            // "coco", "yolo", "darknet", "voc"
+  std::vector<std::string> classes;
+  std::vector<Split> splits;
+  std::vector<Fault> faults;
+
+  const Split* find(const std::string& split) const;  // null when there is none
+};
+
+struct DatasetOptions {
+  // Classes joined or renamed on load, from -> to (`--merge bishop=black-bishop`). Unknown names are an error.
+  std::vector<std::pair<std::string, std::string>> merge;
+  bool drop_unused_classes = false;   // leave out classes without any box (COCO supercategories), after merging
+  bool missing_label_is_negative = false;
+  int max_boxes = 200;
+  int net_size = 416;                 // boxes below one pixel at this size are tiny
+  bool read_sizes = true;             // open each photo for its size (needed for faults about photos)
+};
+
+// Reads a folder or file. Faulty boxes and images are left out and counted in `faults`; throws Error when nothing at all
+// can be read (no such folder, no format recognised, broken JSON/YAML with file:line).
+Dataset read_dataset(const std::filesystem::path& where, const DatasetOptions& options = {});
+
+// Keeps of a split only the images named in a list file (one name per line; with or without ending). An error names
+// every line that matches no image.
+void keep_only(Split& split, const std::filesystem::path& list_file);
+
+}  // namespace rook::io
