@@ -1,0 +1,15 @@
+// Files that are written whole or not at all.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+
+namespace rook::io {
+
+// Writes `bytes` to a temporary name in the same folder, syncs it and renames it to `file`: a reader, or the user after
+// a power cut, finds the old content or the new one, never a part. Throws Error with the path and the system's reason;
+// the temporary file is then gone and the old file untouched. A device or pipe (/dev/stdout) is written to directly.
+void write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes);
+
+}  // namespace rook::io
