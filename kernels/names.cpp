@@ -1,0 +1,46 @@
+#include "kernels/names.h"
+
+#include <array>
+
+namespace rook {
+namespace {
+
+// In the order of the enumerations.
+constexpr std::array<const char*, 5> kDTypeNames = {"u8", "f32", "f64", "bf16", "f16"};
+constexpr std::array<const char*, 15> kActivationNames = {"linear", "leaky", "relu",  "relu6",     "logistic",
+                                                          "loggy",  "mish",  "swish", "hard_mish", "tanh",
+                                                          "elu",    "selu",  "gelu",  "relie",     "ramp"};
+static_assert(kDTypeNames.size() == static_cast<std::size_t>(DType::f16) + 1);
+static_assert(kActivationNames.size() == static_cast<std::size_t>(Activation::ramp) + 1);
+
+template <class Enum, std::size_t Count>
+const char* name_in(const std::array<const char*, Count>& names, Enum value) {
+  const auto index = static_cast<std::size_t>(value);
+  return index < Count ? names[index] : "invalid";
+}
+
+template <class Enum, std::size_t Count>
+std::optional<Enum> find_in(const std::array<const char*, Count>& names, std::string_view name) {
+  for (std::size_t i = 0; i < Count; ++i) {
+    if (name == names[i]) return static_cast<Enum>(i);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+const char* name_of(DType type) {
+  return name_in(kDTypeNames, type);
+}
+const char* name_of(Activation activation) {
+  return name_in(kActivationNames, activation);
+}
+
+std::optional<Activation> activation_from_name(std::string_view name) {
+  return find_in<Activation>(kActivationNames, name);
+}
+std::optional<DType> dtype_from_name(std::string_view name) {
+  return find_in<DType>(kDTypeNames, name);
+}
+
+}  // namespace rook

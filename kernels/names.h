@@ -1,0 +1,17 @@
+// Names of the enumerations of types.h in messages, cfg files and on the command line, and the way back.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "kernels/types.h"
+
+namespace rook {
+
+// The activation of that cfg name ("leaky", "mish", ...); nothing when rook has none of that name.
+std::optional<Activation> activation_from_name(std::string_view name);
+
+// The dtype of that name ("f32", "bf16", ...); nothing when there is none.
+std::optional<DType> dtype_from_name(std::string_view name);
+
+}  // namespace rook

@@ -1,0 +1,52 @@
+// The one table of shapes that operations are tested with and timed on.
+//
+// To add a case for all channel-wise operations: a row in kNhwcCases. To add the cases of one operation with parameters
+// of its own (geometry, groups, ...): a struct and a constexpr array in a section of its own at the end, or a file
+// tests/cases_OP.h when it needs more than a few lines. Nothing is timed that is not tested: a row marked `bench` is
+// also run by the tests.
+#pragma once
+
+#include "kernels/types.h"
+
+namespace rook::test {
+
+// Channels of the wider buffer before and after a tensor that is a slice of it; {0, 0}: dense.
+struct Slice {
+  int before = 0, after = 0;
+};
+
+// An activation tensor [n, h, w, c], and what surrounds the input and the output of an operation on it.
+struct NhwcCase {
+  const char* name;
+  int n, h, w, c;
+  Slice in, out;
+  bool bench = false;
+};
+
+// What cpu:: and cuda:: store activations in.
+inline constexpr DType kStorageTypes[] = {DType::f32, DType::bf16};
+
+inline constexpr NhwcCase kNhwcCases[] = {
+    {"one element", 1, 1, 1, 1, {}, {}},
+    {"one pixel", 1, 1, 1, 37, {}, {}},
+    {"one pixel per image", 3, 1, 1, 64, {}, {}},
+    {"one channel", 2, 7, 5, 1, {}, {}},
+    {"one channel of five", 1, 11, 7, 1, {2, 2}, {1, 3}},
+    {"image", 2, 13, 11, 3, {}, {}},
+    {"eight channels", 1, 9, 17, 8, {}, {}},
+    {"twelve channels", 2, 17, 3, 12, {}, {0, 4}},
+    {"prime", 3, 7, 11, 13, {}, {}},
+    {"prime slice in", 1, 7, 11, 13, {3, 2}, {}},
+    {"prime slice out", 1, 7, 11, 17, {}, {5, 1}},
+    {"prime slices", 2, 5, 3, 31, {1, 0}, {0, 1}},
+    {"sixteen", 1, 5, 29, 16, {}, {}},
+    {"sixteen and one", 1, 5, 29, 17, {}, {}},
+    {"several blocks", 2, 37, 41, 24, {}, {8, 8}},
+    {"logits", 2, 13, 13, 255, {}, {}},
+    {"wide", 1, 3, 5, 515, {}, {0, 5}},
+    {"yolov4-tiny 10", 1, 52, 52, 128, {}, {}, true},
+    {"yolov4-tiny 15, into a concat", 1, 26, 26, 128, {}, {128, 0}, true},
+    {"yolov4-tiny 26", 2, 13, 13, 512, {}, {}, true},
+};
+
+}  // namespace rook::test
