@@ -1,0 +1,264 @@
+// Augmentation of a batch (geometry and random numbers: kernels/augment_plan.h).
+//
+// A patch is sampled row by row: two rows of the photo are blended into a line of floats (plain vector code over the
+// part that is needed), the line is read at the precomputed columns, four lanes per pixel, then colour is changed for
+// the whole row without a branch. Values are 0..255 until they are stored. Each pixel depends on its plan only, so the
+// bits are the same whatever the number of threads.
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "kernels/augment_plan.h"
+#include "kernels/bfloat16.h"
+#include "kernels/ops.h"
+
+namespace rook::cpu {
+namespace {
+
+using Float4 [[gnu::vector_size(16)]] = float;
+
+constexpr int kBand = 32;        // rows of one piece of work
+constexpr float kGrey = 127.5f;  // outside the photo
+
+// What a thread needs to make a row.
+struct Scratch {
+  std::vector<std::int32_t> columns;  // first tap of each output column, in elements of the line
+  std::vector<float> weights;         // of the second tap
+  std::vector<float> line;            // blended row of the photo, from element `line_begin` on
+  std::vector<float> pixels;          // [columns, 4] r, g, b, unused
+  std::int32_t line_begin = 0, line_end = 0;
+
+  Scratch(int out_width, int photo_width)
+      : columns(out_width),
+        weights(out_width),
+        line(std::size_t(photo_width + 2) * 3),
+        pixels(std::size_t(out_width) * 4) {}
+};
+
+struct Tap {
+  std::int32_t index;
+  float weight;  // of index + 1
+};
+
+Tap tap_at(double coordinate, int size) {
+  const double position = std::clamp(coordinate - 0.5, 0.0, size - 1.0);
+  const auto index = static_cast<std::int32_t>(position);
+  return {index, static_cast<float>(position - index)};
+}
+
+// Taps of the columns on the photo; the line holds the columns between, and one beyond the last (weight 0 at the
+// border).
+void prepare_columns(const AugmentPatch& patch, const CachedImage& photo, Scratch& scratch) {
+  const int count = patch.seen_x1 - patch.seen_x0;
+  std::int32_t low = photo.width, high = 0;
+  for (int i = 0; i < count; ++i) {
+    const Tap tap = tap_at(patch.offset_x + patch.scale_x * (patch.seen_x0 + i + 0.5), photo.width);
+    scratch.columns[i] = tap.index;
+    scratch.weights[i] = tap.weight;
+    low = std::min(low, tap.index);
+    high = std::max(high, tap.index);
+  }
+  scratch.line_begin = 3 * low;
+  scratch.line_end = 3 * std::min(high + 2, photo.width);
+  for (int i = 0; i < count; ++i) scratch.columns[i] = 3 * scratch.columns[i] - scratch.line_begin;
+}
+
+void blend_rows(const AugmentPatch& patch, const CachedImage& photo, int row, Scratch& scratch) {
+  const Tap tap = tap_at(patch.offset_y + patch.scale_y * (row + 0.5), photo.height);
+  const std::int64_t stride = std::int64_t{photo.width} * 3;
+  const std::uint8_t* first = photo.pixels + tap.index * stride + scratch.line_begin;
+  const std::uint8_t* second = tap.index + 1 < photo.height ? first + stride : first;
+  const float weight = tap.weight;
+  float* line = scratch.line.data();
+  const int count = scratch.line_end - scratch.line_begin;
+#pragma omp simd
+  for (int j = 0; j < count; ++j) {
+    const float a = first[j], b = second[j];
+    line[j] = a + weight * (b - a);
+  }
+}
+
+void read_columns(int count, Scratch& scratch) {
+  for (int i = 0; i < count; ++i) {
+    const float* source = scratch.line.data() + scratch.columns[i];
+    Float4 a, b;
+    std::memcpy(&a, source, sizeof a);
+    std::memcpy(&b, source + 3, sizeof b);
+    a += scratch.weights[i] * (b - a);
+    std::memcpy(scratch.pixels.data() + std::size_t{4} * i, &a, sizeof a);
+  }
+}
+
+float larger(float a, float b) {
+  return a > b ? a : b;
+}
+float smaller(float a, float b) {
+  return a < b ? a : b;
+}
+
+// One channel of HSV to RGB (the k-formula): value - chroma * clamp(min(k, 4 - k), 0, 1), k = (n + hue) mod 6 with hue
+// in sixths and n = 5, 3, 1 for red, green, blue. Kept to 0..255.
+float channel_of(float hue, float n, float value, float chroma) {
+  const float sum = n + hue;
+  const float k = sum - 6 * std::floor(sum * (1.0f / 6));
+  const float share = larger(0, smaller(1, smaller(k, 4 - k)));
+  return larger(0, smaller(255, value - chroma * share));
+}
+
+// darknet's float HSV change (darknet.md 8.4). Saturation is chroma / value, so value * saturation' is the chroma
+// scaled by both factors: no division by the value.
+void recolour(const AugmentPatch& patch, int count, float* pixels) {
+  const float turn = 6 * patch.hue, exposure = patch.exposure, scale = patch.exposure * patch.saturation;
+#pragma omp simd
+  for (int i = 0; i < count; ++i) {
+    const float r = pixels[4 * i], g = pixels[4 * i + 1], b = pixels[4 * i + 2];
+    const float high = larger(r, larger(g, b)), delta = high - smaller(r, smaller(g, b));
+    const float inverse = 1 / larger(delta, 1e-6f);  // grey: the chroma is 0, any hue does
+    const float from_green = 2 + (b - r) * inverse, from_blue = 4 + (r - g) * inverse;
+    const float not_red = g == high ? from_green : from_blue;
+    const float hue = turn + (r == high ? (g - b) * inverse : not_red);
+    const float value = exposure * high, chroma = scale * delta;
+    pixels[4 * i] = channel_of(hue, 5, value, chroma);
+    pixels[4 * i + 1] = channel_of(hue, 3, value, chroma);
+    pixels[4 * i + 2] = channel_of(hue, 1, value, chroma);
+    pixels[4 * i + 3] = 0;
+  }
+}
+
+template <class T>
+T from255(float value) {
+  if constexpr (std::is_same_v<T, float>)
+    return value / 255;
+  else
+    return float_to_bf16(value / 255);
+}
+
+template <class T>
+void store_pixels(const float* pixels, int count, std::int64_t pitch, T* out) {
+  if (pitch == 3) {
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      out[3 * i] = from255<T>(pixels[4 * i]);
+      out[3 * i + 1] = from255<T>(pixels[4 * i + 1]);
+      out[3 * i + 2] = from255<T>(pixels[4 * i + 2]);
+    }
+    return;
+  }
+  for (int i = 0; i < count; ++i) {
+    for (int c = 0; c < 3; ++c) out[i * pitch + c] = from255<T>(pixels[4 * i + c]);
+  }
+}
+
+template <class T>
+void fill_grey(int count, std::int64_t pitch, T* out) {
+  for (int i = 0; i < count; ++i) std::fill_n(out + i * pitch, 3, from255<T>(kGrey));
+}
+
+// Rows [begin, end) of a patch.
+template <class T>
+void render(const Augment& args, int output, const AugmentPatch& patch, int begin, int end, Scratch& scratch) {
+  const CachedImage& photo = args.images[patch.image];
+  const std::int64_t pitch = args.y.pitch;
+  const int seen = patch.seen_x1 - patch.seen_x0;
+  if (seen > 0) prepare_columns(patch, photo, scratch);
+  for (int row = begin; row < end; ++row) {
+    T* out = args.y.as<T>() + (std::int64_t{output} * args.y.h + row) * args.y.w * pitch;
+    if (seen == 0 || row < patch.seen_y0 || row >= patch.seen_y1) {
+      fill_grey(patch.x1 - patch.x0, pitch, out + patch.x0 * pitch);
+      continue;
+    }
+    blend_rows(patch, photo, row, scratch);
+    read_columns(seen, scratch);
+    if (patch.recolours()) recolour(patch, seen, scratch.pixels.data());
+    fill_grey(patch.seen_x0 - patch.x0, pitch, out + patch.x0 * pitch);
+    store_pixels(scratch.pixels.data(), seen, pitch, out + patch.seen_x0 * pitch);
+    fill_grey(patch.x1 - patch.seen_x1, pitch, out + patch.seen_x1 * pitch);
+  }
+}
+
+// Part of an axis, in output pixels.
+struct Interval {
+  double low, high;
+  double length() const { return std::max(0.0, high - low); }
+  Interval within(double from, double to) const { return {std::max(low, from), std::min(high, to)}; }
+};
+
+Interval transform(double centre, double size, double scale, double offset, int photo_size) {
+  const double middle = (centre * photo_size - offset) / scale, half = std::abs(size / 2 * photo_size / scale);
+  return {middle - half, middle + half};
+}
+
+// Truths of the patches in their order: moved with the pixels, cut at the output's edge (mosaic_bound: the quadrant's),
+// left out when less than min_visible of the area lies in the quadrant, or nothing, or when thinner than a pixel. What
+// is beyond max_truths after that is lost.
+void write_truths(const Augment& args, const AugmentPlan& plan, int output) {
+  const int width = args.y.w, height = args.y.h;
+  Truth* truths = args.truths + std::int64_t{output} * args.max_truths;
+  int count = 0;
+  for (int p = 0; p < plan.patches; ++p) {
+    const AugmentPatch& patch = plan.patch[p];
+    const CachedImage& photo = args.images[patch.image];
+    for (int t = 0; t < photo.truth_count && count < args.max_truths; ++t) {
+      const Truth& truth = photo.truths[t];
+      const Interval x = transform(truth.x, truth.w, patch.scale_x, patch.offset_x, photo.width);
+      const Interval y = transform(truth.y, truth.h, patch.scale_y, patch.offset_y, photo.height);
+      const Interval seen_x = x.within(patch.x0, patch.x1), seen_y = y.within(patch.y0, patch.y1);
+      const double seen = seen_x.length() * seen_y.length();
+      if (!(seen > 0) || !(seen >= args.spec.min_visible * (x.length() * y.length()))) continue;
+      const Interval kept_x = args.spec.mosaic_bound ? seen_x : x.within(0, width);
+      const Interval kept_y = args.spec.mosaic_bound ? seen_y : y.within(0, height);
+      if (!(kept_x.length() >= 1) || !(kept_y.length() >= 1)) continue;
+      truths[count++] = {static_cast<float>((kept_x.low + kept_x.high) / 2 / width),
+                         static_cast<float>((kept_y.low + kept_y.high) / 2 / height),
+                         static_cast<float>(kept_x.length() / width), static_cast<float>(kept_y.length() / height),
+                         truth.cls};
+    }
+  }
+  args.truth_counts[output] = count;
+}
+
+template <class T>
+void augment_to(const Augment& args) {
+  const int bands = (args.y.h + kBand - 1) / kBand;
+  std::vector<AugmentPlan> plans(static_cast<std::size_t>(args.y.n));
+  int widest = 1;
+  for (int i = 0; i < args.y.n; ++i) {
+    plans[i] = plan_augment(args, i);
+    write_truths(args, plans[i], i);
+    for (int p = 0; p < plans[i].patches; ++p) widest = std::max(widest, args.images[plans[i].patch[p].image].width);
+  }
+  std::vector<Scratch> scratch(static_cast<std::size_t>(omp_get_max_threads()), Scratch(args.y.w, widest));
+#pragma omp parallel for schedule(dynamic)
+  for (int piece = 0; piece < args.y.n * bands; ++piece) {
+    const int output = piece / bands, top = piece % bands * kBand, bottom = std::min(top + kBand, args.y.h);
+    for (int p = 0; p < plans[output].patches; ++p) {
+      const AugmentPatch& patch = plans[output].patch[p];
+      render<T>(args, output, patch, std::max(top, patch.y0), std::min(bottom, patch.y1),
+                scratch[omp_get_thread_num()]);
+    }
+  }
+}
+
+}  // namespace
+
+void augment(const Augment& args, Stream) {
+  check_augment(args);
+  switch (args.y.dtype) {
+    case DType::f32:
+      return augment_to<float>(args);
+    case DType::bf16:
+      return augment_to<std::uint16_t>(args);
+    default:
+      throw Error(fmt::format("augment: output of type {} is not supported; use f32 or bf16", name_of(args.y.dtype)));
+  }
+}
+
+}  // namespace rook::cpu
