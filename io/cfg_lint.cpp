@@ -30,7 +30,7 @@ void lint_input(const CfgSection& net, Warnings& warnings) {
   if (!net.has("channels")) warn(warnings, net, {}, "has no channels=; 3 is used, add channels=3");
   if (integer_or_default(net, "mosaic") == 1 && integer_or_default(net, "letter_box") == 1) {
     warn(warnings, net, "letter_box",
-         "mosaic=1 with letter_box=1; darknet then trains on other geometry than it detects with, take one of them");
+         "mosaic=1 with letter_box=1; darknet refuses to train with both, take one of them");
   }
 }
 

@@ -189,13 +189,20 @@ constexpr std::array kYolo = {
     integers("counters_per_class", used, 0),
     // Suppression: `default` is plain IoU per class.
     choice("nms_kind", "default", "default greedynms diounms cornersnms"), positive("beta_nms", ".6"),
-    // Gaussian_yolo's own.
-    choice("yolo_point", "center", "center left_top right_bottom"), positive("uc_normalizer", "1"),
     // No effect on boxes.
     flag("show_details", "1", ignored), text("map", "", ignored), integer("embedding_layer", "", ignored),
     whole("track_history_size", "5", ignored), number("sim_thresh", "0.8", ignored),
     whole("dets_for_track", "1", ignored), whole("dets_for_show", "1", ignored),
     number("track_ciou_norm", "0.01", ignored)};
+
+// darknet.md 5.2: the keys of yolo and two more.
+constexpr auto kGaussianYolo = [] {
+  std::array<CfgKey, kYolo.size() + 2> keys;
+  std::copy(kYolo.begin(), kYolo.end(), keys.begin());
+  keys[kYolo.size()] = choice("yolo_point", "center", "center left_top right_bottom");
+  keys[kYolo.size() + 1] = positive("uc_normalizer", "1");
+  return keys;
+}();
 
 // darknet.md 5.3 and 6.6.
 constexpr std::array kRegion = {count("classes", "20"),
@@ -243,7 +250,7 @@ constexpr std::array<CfgSchema, 38> kSchemas = {{
     {"activation", "", kActivation},
     {"empty", "silence", {}},
     {"yolo", "", kYolo},
-    {"Gaussian_yolo", "", kYolo},
+    {"Gaussian_yolo", "", kGaussianYolo},
     {"region", "", kRegion},
     {"implicit", "", kImplicit},
     {"cost", "", kCost},
