@@ -71,6 +71,11 @@ struct CopyChannels {
   Tensor src, dst;                    // same n, h, w, c; any pitch; dtypes may differ (f32 <-> bf16)
   Grad mode = Grad::overwrite;
 };
+// dst = value, in every pixel (the gradient of channels that nobody reads).
+struct FillChannels {
+  Tensor dst;
+  float value = 0;
+};
 // y = sum of the inputs; inputs with fewer channels than y add to the first ones, surplus channels are ignored.
 struct ShortcutForward {
   std::span<const Tensor> inputs;     // each [N,H,W,C_i], inputs[0].c == y.c
@@ -376,47 +381,57 @@ struct Augment {
   int max_truths = 0;
 };
 
-#define ROOK_OPS_IN(space)                                             \
-  namespace space {                                                    \
-  void batchnorm_forward(const BatchNormForward&, Stream = {});        \
-  void batchnorm_inference(const BatchNormInference&, Stream = {});    \
-  void batchnorm_backward(const BatchNormBackward&, Stream = {});      \
-  void activation_forward(const ActivationForward&, Stream = {});      \
-  void activation_backward(const ActivationBackward&, Stream = {});    \
-  void copy_channels(const CopyChannels&, Stream = {});                \
-  void shortcut_forward(const ShortcutForward&, Stream = {});          \
-  void shortcut_backward(const ShortcutBackward&, Stream = {});        \
-  void scale_channels_forward(const ScaleChannelsForward&, Stream = {});   \
-  void scale_channels_backward(const ScaleChannelsBackward&, Stream = {}); \
-  void sam_forward(const SamForward&, Stream = {});                    \
-  void sam_backward(const SamBackward&, Stream = {});                  \
-  void dropout(const Dropout&, Stream = {});                           \
-  void softmax_forward(const SoftmaxForward&, Stream = {});            \
-  void softmax_backward(const SoftmaxBackward&, Stream = {});          \
-  void maxpool_forward(const MaxPoolForward&, Stream = {});            \
-  void maxpool_backward(const MaxPoolBackward&, Stream = {});          \
-  void local_avgpool_forward(const LocalAvgPoolForward&, Stream = {}); \
-  void local_avgpool_backward(const LocalAvgPoolBackward&, Stream = {}); \
-  void avgpool_forward(const AvgPoolForward&, Stream = {});            \
-  void avgpool_backward(const AvgPoolBackward&, Stream = {});          \
-  void upsample_forward(const UpsampleForward&, Stream = {});          \
-  void upsample_backward(const UpsampleBackward&, Stream = {});        \
-  void reorg(const Reorg&, Stream = {});                               \
-  void gradient_norm(const GradientNorm&, Stream = {});                \
-  void sgd_update(const SgdUpdate&, Stream = {});                      \
-  void adamw_update(const AdamWUpdate&, Stream = {});                  \
-  void ema_update(const EmaUpdate&, Stream = {});                      \
-  void head_decode(const HeadDecode&, Stream = {});                    \
-  void nms(const Nms&, Stream = {});                                   \
-  std::size_t yolo_loss_workspace(const YoloLoss&);                    \
-  void yolo_loss(const YoloLoss&, Stream = {});                        \
-  void resize(const Resize&, Stream = {});                             \
-  void augment(const Augment&, Stream = {});                           \
-  }
+// Every operation and its arguments, once: declared for each namespace below, and put into a table of function pointers per
+// device in engine/backend.h.
+#define ROOK_OP_LIST(X) \
+  X(batchnorm_forward, BatchNormForward) \
+  X(batchnorm_inference, BatchNormInference) \
+  X(batchnorm_backward, BatchNormBackward) \
+  X(activation_forward, ActivationForward) \
+  X(activation_backward, ActivationBackward) \
+  X(copy_channels, CopyChannels) \
+  X(fill_channels, FillChannels) \
+  X(shortcut_forward, ShortcutForward) \
+  X(shortcut_backward, ShortcutBackward) \
+  X(scale_channels_forward, ScaleChannelsForward) \
+  X(scale_channels_backward, ScaleChannelsBackward) \
+  X(sam_forward, SamForward) \
+  X(sam_backward, SamBackward) \
+  X(dropout, Dropout) \
+  X(softmax_forward, SoftmaxForward) \
+  X(softmax_backward, SoftmaxBackward) \
+  X(maxpool_forward, MaxPoolForward) \
+  X(maxpool_backward, MaxPoolBackward) \
+  X(local_avgpool_forward, LocalAvgPoolForward) \
+  X(local_avgpool_backward, LocalAvgPoolBackward) \
+  X(avgpool_forward, AvgPoolForward) \
+  X(avgpool_backward, AvgPoolBackward) \
+  X(upsample_forward, UpsampleForward) \
+  X(upsample_backward, UpsampleBackward) \
+  X(reorg, Reorg) \
+  X(gradient_norm, GradientNorm) \
+  X(sgd_update, SgdUpdate) \
+  X(adamw_update, AdamWUpdate) \
+  X(ema_update, EmaUpdate) \
+  X(head_decode, HeadDecode) \
+  X(nms, Nms) \
+  X(yolo_loss, YoloLoss) \
+  X(resize, Resize) \
+  X(augment, Augment)
 
-ROOK_OPS_IN(cpu)
-ROOK_OPS_IN(ref)
-ROOK_OPS_IN(cuda)
-#undef ROOK_OPS_IN
+#define ROOK_DECLARE_OP(name, Args) void name(const Args&, Stream = {});
+namespace cpu {
+ROOK_OP_LIST(ROOK_DECLARE_OP)
+std::size_t yolo_loss_workspace(const YoloLoss&);
+}  // namespace cpu
+namespace ref {
+ROOK_OP_LIST(ROOK_DECLARE_OP)
+std::size_t yolo_loss_workspace(const YoloLoss&);
+}  // namespace ref
+namespace cuda {
+ROOK_OP_LIST(ROOK_DECLARE_OP)
+std::size_t yolo_loss_workspace(const YoloLoss&);
+}  // namespace cuda
+#undef ROOK_DECLARE_OP
 
 }  // namespace rook

@@ -1,0 +1,144 @@
+#include "engine/executor.h"
+
+#include <chrono>
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace rook {
+namespace {
+
+class Timer {
+ public:
+  explicit Timer(double* sum) : sum_(sum), start_(sum ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point()) {}
+  ~Timer() {
+    if (sum_) *sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+ private:
+  double* sum_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace
+
+Executor::Executor(const Graph& graph, Params& params, const ExecutorOptions& options)
+    : graph_(graph), params_(params), options_(options), convs_(*options.backend, options.conv), values_(params.values().data()),
+      times_(graph.nodes().size()) {}
+
+void Executor::check_memory(const Plan& plan) const {
+  const std::size_t have = available_memory() + activations_.bytes() + workspace_.bytes() + state_.bytes();
+  if (plan.total() <= have) return;
+  PlanRequest smaller = plan.request;
+  while (smaller.batch > 1) {
+    smaller.batch = smaller.batch / 2;
+    if (make_plan(graph_, smaller).total() <= have) break;
+  }
+  throw Error(fmt::format("batch {} at {}x{} needs {:.1f} MB of memory, {:.1f} MB are free; the largest batch that fits is about {}",
+                          plan.request.batch, plan.request.w, plan.request.h, plan.total() / 1e6, have / 1e6, smaller.batch));
+}
+
+void Executor::resize(int batch, int h, int w) {
+  const auto key = std::make_tuple(batch, h, w);
+  auto found = plans_.find(key);
+  if (found == plans_.end()) {
+    Plan plan = make_plan(graph_, {.batch = batch, .h = h, .w = w, .compute = options_.compute, .training = options_.training,
+                                   .frozen = options_.frozen, .keep_all = options_.keep_all, .convs = &convs_});
+    check_memory(plan);
+    found = plans_.emplace(key, std::move(plan)).first;
+  }
+  if (plan_ == &found->second) return;
+  plan_ = &found->second;
+  bind();
+  prepare();
+}
+
+void Executor::use_values(float* values) {
+  values_ = values ? values : params_.values().data();
+  if (plan_) bind();
+}
+
+void Executor::bind() {
+  activations_.reserve(plan_->activation_bytes);
+  workspace_.reserve(plan_->workspace_bytes);
+  state_.reserve(plan_->state_bytes);
+  input_ = plan_->input;
+  input_memory_.reserve(static_cast<std::size_t>(input_.elements()) * size_of(input_.dtype));
+  input_.data = input_memory_.data();
+  float* gradients = options_.training ? params_.gradients().data() : nullptr;
+  bound_.clear();
+  bound_.resize(plan_->nodes.size());
+  for (int i = 0; i < graph_.size(); ++i) {
+    const NodePlan& planned = plan_->nodes[i];
+    const Node& node = graph_.nodes()[i];
+    if (!node.op || planned.root != i) continue;
+    Bound& b = bound_[i];
+    bool needs_dinput = false;
+    for (std::size_t j = 0; j < node.inputs.size(); ++j) {
+      const int source = node.inputs[j];
+      b.inputs.push_back(source == kNetworkInput ? input_ : output(source));
+      b.dinputs.push_back({});
+      if (planned.dinput_modes[j] == Grad::none) continue;
+      b.dinputs.back() = {gradient(source), planned.dinput_modes[j]};
+      needs_dinput = true;
+    }
+    b.params = params_.pointers(i, values_);
+    b.grads = params_.pointers(i, planned.backward ? gradients : nullptr);
+    b.problem = {.inputs = b.inputs, .output = output(i), .gradient = options_.compute, .training = planned.backward,
+                 .needs_dinput = needs_dinput, .convs = &convs_};
+    b.run = {.backend = options_.backend, .convs = &convs_, .stream = {}, .inputs = b.inputs, .output = output(i), .params = b.params,
+             .grads = b.grads, .state = state_.data() + planned.state_offset,
+             .saved = planned.saved_offset == kNoOffset ? nullptr : activations_.data() + planned.saved_offset,
+             .workspace = workspace_.data(), .training = planned.backward, .seed = options_.seed, .iteration = 0,
+             .node = static_cast<std::uint32_t>(i), .doutput = {}, .dinputs = b.dinputs};
+    if (planned.backward) b.run.doutput = gradient(i);
+  }
+}
+
+Tensor Executor::output(int node) const {
+  const NodePlan& planned = plan_->nodes[static_cast<std::size_t>(node)];
+  Tensor tensor = planned.output;
+  tensor.data = planned.root == kNetworkInput ? input_.data : activations_.data() + plan_->nodes[static_cast<std::size_t>(planned.root)].output_offset;
+  return tensor;
+}
+
+bool Executor::has_gradient(int node) const {
+  const int root = plan_->nodes[static_cast<std::size_t>(node)].root;
+  return root != kNetworkInput && plan_->nodes[static_cast<std::size_t>(root)].gradient_offset != kNoOffset;
+}
+
+Tensor Executor::gradient(int node) const {
+  if (!has_gradient(node)) throw Error(fmt::format("layer {}: has no gradient in this plan", graph_.nodes()[static_cast<std::size_t>(node)].name));
+  const NodePlan& planned = plan_->nodes[static_cast<std::size_t>(plan_->nodes[static_cast<std::size_t>(node)].root)];
+  Tensor tensor = planned.doutput;
+  tensor.data = activations_.data() + planned.gradient_offset;
+  return tensor;
+}
+
+void Executor::prepare() {
+  for (int i = 0; i < graph_.size(); ++i)
+    if (bound_[i].run.backend) graph_.nodes()[i].op->prepare(bound_[i].problem, bound_[i].run);
+}
+
+void Executor::forward(std::uint32_t iteration) {
+  for (int i = 0; i < graph_.size(); ++i) {
+    Bound& b = bound_[i];
+    if (!b.run.backend) continue;
+    const Timer timer(options_.profile ? &times_[i].forward_s : nullptr);
+    b.run.iteration = iteration;
+    graph_.nodes()[i].op->forward(b.run);
+  }
+}
+
+void Executor::backward() {
+  for (int i = graph_.size() - 1; i >= 0; --i) {
+    Bound& b = bound_[i];
+    if (!b.run.backend || !plan_->nodes[i].backward) continue;
+    const Timer timer(options_.profile ? &times_[i].backward_s : nullptr);
+    graph_.nodes()[i].op->backward(b.run);
+  }
+}
+
+}  // namespace rook

@@ -1,0 +1,80 @@
+// Runs a planned graph: owns the memory of one role each, binds pointers once per plan, then only calls kernels.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "engine/params.h"
+#include "engine/plan.h"
+
+namespace rook {
+
+struct ExecutorOptions {
+  const Backend* backend = nullptr;
+  DType compute = DType::f32;
+  bool training = false;
+  int frozen = 0;               // nodes before this one are not trained
+  bool keep_all = false;
+  bool profile = false;
+  std::string conv;             // name of the convolution row to force
+  std::uint64_t seed = 0;
+};
+
+// Time a node took, summed over the runs since the last reset.
+struct NodeTime {
+  double forward_s = 0, backward_s = 0;
+};
+
+class Executor {
+ public:
+  Executor(const Graph& graph, Params& params, const ExecutorOptions& options);
+
+  // Plans (once per size) and binds memory. Throws Error before anything runs when memory is short, saying how many bytes
+  // are missing and which batch would fit.
+  void resize(int batch, int h, int w);
+  // The parameters have changed: packs or folds them again.
+  void prepare();
+  // Reads parameters from another arena of the same layout (the EMA) from the next prepare() on; null: the params' own.
+  void use_values(float* values);
+
+  Tensor input() const { return input_; }              // to be written before forward
+  Tensor output(int node) const;                       // after forward; earlier values may be gone unless keep_all
+  Tensor gradient(int node) const;                     // of the logits a head reads: to be written before backward
+  void forward(std::uint32_t iteration = 0);
+  void backward();                                     // adds to params.gradients()
+  bool has_gradient(int node) const;
+
+  const Plan& plan() const { return *plan_; }
+  const ExecutorOptions& options() const { return options_; }
+  const Graph& graph() const { return graph_; }
+  std::vector<NodeTime>& times() { return times_; }
+
+ private:
+  struct Bound {  // what a node's run needs, pointers in place
+    OpProblem problem;
+    OpRun run;
+    std::vector<Tensor> inputs;
+    std::vector<float*> params, grads;
+    std::vector<GradTarget> dinputs;
+  };
+
+  void bind();
+  void check_memory(const Plan& plan) const;
+
+  const Graph& graph_;
+  Params& params_;
+  ExecutorOptions options_;
+  ConvTable convs_;
+  std::map<std::tuple<int, int, int>, Plan> plans_;
+  const Plan* plan_ = nullptr;
+  float* values_ = nullptr;
+  Arena activations_, workspace_, state_, input_memory_;
+  Tensor input_;
+  std::vector<Bound> bound_;
+  std::vector<NodeTime> times_;
+};
+
+}  // namespace rook

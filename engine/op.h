@@ -1,0 +1,103 @@
+// A node of the network: what a layer computes, what it keeps for backward, and how it runs. One small final class per
+// layer type (model/layers); composite blocks are functions that add nodes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/conv_table.h"
+
+namespace rook {
+
+// Shape of a value, per image.
+struct Shape {
+  int h = 0, w = 0, c = 0;
+  std::int64_t elements() const { return std::int64_t{h} * w * c; }
+  bool operator==(const Shape&) const = default;
+};
+
+enum class ParamRole : std::uint8_t { weights, bias, scales, rolling_mean, rolling_variance };
+
+// An array of parameters: its file name in checkpoints, its shape, how it starts.
+struct ParamSpec {
+  ParamRole role = ParamRole::weights;
+  std::vector<std::int64_t> shape;
+  int fan_in = 0;  // weights: start as He normal, N(0, 2 / fan_in)
+
+  std::int64_t count() const {
+    std::int64_t product = 1;
+    for (const auto extent : shape) product *= extent;
+    return product;
+  }
+  bool trainable() const { return role != ParamRole::rolling_mean && role != ParamRole::rolling_variance; }
+};
+
+// What is known of a run before it has memory: shapes and types of the values (data is null).
+struct OpProblem {
+  std::span<const Tensor> inputs;
+  Tensor output;
+  DType gradient = DType::f32;      // type of all gradients of activations
+  bool training = false;            // keep what backward needs
+  bool needs_dinput = false;        // backward will be asked for gradients of the inputs
+  const ConvTable* convs = nullptr;
+};
+
+struct OpNeeds {
+  std::size_t state = 0;            // bytes that live as long as the weights: packed and folded weights
+  std::size_t saved = 0;            // bytes from forward to backward
+  std::size_t workspace = 0;        // bytes of scratch during one call
+  bool inputs_in_backward = false;  // backward reads the inputs
+  bool output_in_backward = false;  // backward reads the output
+};
+
+// Where a gradient of an input goes.
+struct GradTarget {
+  Tensor tensor;
+  Grad mode = Grad::none;
+};
+
+// A run: memory and pointers. `params` and `grads` follow the order of Op::params(); a grad is null where frozen.
+struct OpRun {
+  const Backend* backend = nullptr;
+  const ConvTable* convs = nullptr;
+  Stream stream;
+  std::span<const Tensor> inputs;
+  Tensor output;
+  std::span<float* const> params;
+  std::span<float* const> grads;
+  std::byte* state = nullptr;
+  std::byte* saved = nullptr;
+  std::byte* workspace = nullptr;
+  bool training = false;
+  std::uint64_t seed = 0;
+  std::uint32_t iteration = 0;
+  std::uint32_t node = 0;
+  // backward only
+  Tensor doutput;                   // may be overwritten: nobody reads it afterwards
+  std::span<const GradTarget> dinputs;
+};
+
+class Op {
+ public:
+  virtual ~Op() = default;
+  virtual std::string_view kind() const = 0;
+  // Throws Error when the shapes do not fit.
+  virtual Shape infer(std::span<const Shape> inputs) const = 0;
+  virtual std::vector<ParamSpec> params() const { return {}; }
+  // The output is the first input itself (no memory, no work).
+  virtual bool identity(bool /*training*/) const { return false; }
+  virtual OpNeeds needs(const OpProblem&) const { return {}; }
+  // Brings the parameters into the form that forward and backward read (`state`); called whenever they have changed.
+  virtual void prepare(const OpProblem&, const OpRun&) const {}
+  virtual void forward(const OpRun&) const = 0;
+  virtual void backward(const OpRun&) const = 0;
+  // Floating point operations per image as darknet counts them (2 per multiply-add).
+  virtual double flops(std::span<const Shape> inputs, Shape output) const = 0;
+};
+
+}  // namespace rook
