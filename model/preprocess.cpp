@@ -1,0 +1,49 @@
+#include "model/preprocess.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace rook {
+
+const char* name_of(Resampling resampling) {
+  switch (resampling) {
+    case Resampling::half_pixel: return "half-pixel";
+    case Resampling::align_corners: return "align-corners";
+    case Resampling::area: return "area";
+  }
+  return "?";
+}
+
+const char* name_of(Fit fit) { return fit == Fit::stretch ? "stretch" : "letterbox"; }
+
+std::string to_text(const Preprocess& preprocess) { return fmt::format("{}, {}", name_of(preprocess.fit), name_of(preprocess.resampling)); }
+
+Resampling resampling_from_name(const std::string& name) {
+  for (const Resampling r : {Resampling::half_pixel, Resampling::align_corners, Resampling::area})
+    if (name == name_of(r)) return r;
+  throw Error(fmt::format("resize '{}' is not one of half-pixel, align-corners, area", name));
+}
+
+Fit fit_from_name(const std::string& name) {
+  for (const Fit f : {Fit::stretch, Fit::letterbox})
+    if (name == name_of(f)) return f;
+  throw Error(fmt::format("fit '{}' is not one of stretch, letterbox", name));
+}
+
+void undo_letterbox(Detection& box, int photo_w, int photo_h, int net_w, int net_h) {
+  // Integer size of the pasted photo, real-valued half of the rest, as darknet has it.
+  int new_w = net_w, new_h = net_h;
+  if (static_cast<float>(net_w) / photo_w < static_cast<float>(net_h) / photo_h) {
+    new_h = photo_h * net_w / photo_w;
+  } else {
+    new_w = photo_w * net_h / photo_h;
+  }
+  const float sx = static_cast<float>(new_w) / net_w, sy = static_cast<float>(new_h) / net_h;
+  box.x = (box.x - (1 - sx) / 2) / sx;
+  box.y = (box.y - (1 - sy) / 2) / sy;
+  box.w /= sx;
+  box.h /= sy;
+}
+
+}  // namespace rook
