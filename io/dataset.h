@@ -60,10 +60,19 @@ struct DatasetOptions {
   int max_boxes = 200;
   int net_size = 416;                 // boxes below one pixel at this size are tiny
   bool read_sizes = true;             // open each photo for its size (needed for faults about photos)
+  bool find_duplicates = false;       // compare the bytes of all photos (reads those that have equal file sizes)
+  bool keep_difficult = false;        // VOC objects marked <difficult>1: left out, as darknet's voc_label.py does
 };
 
-// Reads a folder or file. Faulty boxes and images are left out and counted in `faults`; throws Error when nothing at all
-// can be read (no such folder, no format recognised, broken JSON/YAML with file:line).
+// Reads a folder or file. Everything that is wrong is listed in `faults`; throws Error when nothing at all can be read (no
+// such folder, no format recognised, broken JSON/YAML with file:line, not one usable photo).
+//   left out (fatal):  photos that are missing, unreadable or without labels; lines that do not parse; unknown classes;
+//                      boxes without area, not finite, or entirely outside the photo; pixel boxes of a photo of another shape
+//   kept (a warning):  boxes more than half a pixel outside (clipped); tiny and repeated boxes; more than max_boxes; photos
+//                      with an EXIF orientation; pixel boxes made for a larger or smaller copy (scaled); repeated photos
+// Splits are named train, valid, test whatever the format calls them. Pixel conventions: COCO boxes are [left, top, width,
+// height] with the first pixel spanning 0..1; VOC corners are whole pixels counted from 1, both inside the box. COCO crowds
+// (iscrowd 1) and VOC difficult objects are left out, one fault each says how many.
 Dataset read_dataset(const std::filesystem::path& where, const DatasetOptions& options = {});
 
 // Keeps of a split only the images named in a list file (one name per line; with or without ending). An error names

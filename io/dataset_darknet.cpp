@@ -1,0 +1,111 @@
+// darknet .data files: `key = value` lines that name lists of photos and a names file (darknet.md 8.8, 8.9). Labels are
+// YOLO text.
+#include <map>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "io/cfg.h"
+#include "io/dataset_internal.h"
+
+namespace rook::io::detail {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::vector<std::string> kKeys = {"classes", "train",   "valid", "test",   "names",       "backup",  "difficult",
+                                        "eval",    "results", "map",   "labels", "saveweights", "savelast"};
+
+struct DataEntry {
+  std::string value;
+  int line = 0;
+};
+
+std::map<std::string, DataEntry> parse_data(const fs::path& file, std::vector<Fault>& faults) {
+  std::map<std::string, DataEntry> entries;
+  for (const TextLine& line : read_lines(file)) {
+    if (line.text.front() == '#' || line.text.front() == ';') continue;
+    const std::size_t equals = line.text.find('=');
+    if (equals == std::string::npos) throw error_at(file, line.line, "must be 'key = value'");
+    const std::string key(trimmed(std::string_view(line.text).substr(0, equals)));
+    const std::string value(trimmed(std::string_view(line.text).substr(equals + 1)));
+    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
+      const std::optional<std::string> near = did_you_mean(key, kKeys);
+      faults.push_back({Fault::Kind::bad_line, file, line.line,
+                        fmt::format("unknown key '{}'{}", key, near ? fmt::format(": did you mean '{}'?", *near) : ""),
+                        false});
+      continue;
+    }
+    if (value.empty()) throw error_at(file, line.line, fmt::format("'{}' has no value", key));
+    if (!entries.emplace(key, DataEntry{value, line.line}).second) {
+      throw error_at(file, line.line, fmt::format("'{}' stands here a second time", key));
+    }
+  }
+  return entries;
+}
+
+std::vector<std::string> class_names(const fs::path& file, const std::map<std::string, DataEntry>& entries,
+                                     std::span<const fs::path> bases) {
+  const auto count_entry = entries.find("classes");
+  int count = 0;
+  if (count_entry != entries.end()) {
+    const std::optional<int> value = parse_integer(count_entry->second.value);
+    if (!value || *value < 1 || *value > 10000) {
+      throw error_at(file, count_entry->second.line, "'classes' must be the number of classes");
+    }
+    count = *value;
+  }
+  std::vector<std::string> names;
+  if (const auto entry = entries.find("names"); entry != entries.end()) {
+    const fs::path names_file = resolve(entry->second.value, bases);
+    if (!is_file(names_file)) {
+      throw error_at(file, entry->second.line, fmt::format("no names file '{}'", entry->second.value));
+    }
+    names = read_names(names_file);
+    if (count != 0 && count != static_cast<int>(names.size())) {
+      throw error_at(file, count_entry->second.line,
+                     fmt::format("classes = {}, but {} has {} names", count, names_file.string(), names.size()));
+    }
+  } else {
+    for (int i = 0; i < count; ++i) names.push_back(fmt::format("class_{}", i));
+  }
+  return names;
+}
+
+}  // namespace
+
+// darknet takes paths relative to where it is started. Nobody knows where that was, so they are looked for from the
+// folder of the .data file, from the one above it (data/obj.data naming data/train.txt), and from the current folder,
+// in this order.
+RawDataset read_darknet(const fs::path& data, const DatasetOptions& options) {
+  RawDataset raw;
+  const fs::path folder = fs::absolute(data).parent_path();
+  raw.root = folder;
+  raw.format = "darknet";
+  const std::map<std::string, DataEntry> entries = parse_data(data, raw.faults);
+  const std::vector<fs::path> bases = {folder, folder.parent_path(), fs::current_path()};
+  raw.classes = class_names(data, entries, bases);
+  bool any = false;
+  for (const char* key : {"train", "valid", "test"}) {
+    const auto entry = entries.find(key);
+    if (entry == entries.end()) continue;
+    any = true;
+    const fs::path list = resolve(entry->second.value, bases);
+    if (!is_file(list)) {
+      raw.faults.push_back({Fault::Kind::missing_image, data, entry->second.line,
+                            fmt::format("{}: no list of photos '{}'", key, entry->second.value), true});
+      continue;
+    }
+    std::vector<fs::path> list_bases = bases;
+    list_bases.push_back(list.parent_path());
+    read_photo_list(list, list_bases, raw.split(key), raw.faults);
+  }
+  if (!any)
+    throw Error(fmt::format("{}: names no list of photos: it needs 'train = ...' or 'valid = ...'", data.string()));
+  for (RawSplit& split : raw.splits) load_yolo_labels(split.images, options);
+  if (raw.classes.empty()) raw.classes = numbered_classes(raw);
+  return raw;
+}
+
+}  // namespace rook::io::detail

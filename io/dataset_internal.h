@@ -1,0 +1,159 @@
+// What the dataset readers share: labels as they stand in the files, before anything is checked. A reader fills a
+// RawDataset; finish_dataset (dataset_faults.cpp) checks it and makes the Dataset. Not for use outside of io/.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <source_location>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "io/dataset.h"
+
+namespace rook::io::detail {
+
+// Centre and size, in pixels of the declared photo or relative to it (RawImage::pixels).
+struct RawBox {
+  double x = 0, y = 0, w = 0, h = 0;
+  int cls = 0;
+  int line = 0;
+};
+
+struct RawImage {
+  std::filesystem::path file;    // the photo
+  std::filesystem::path labels;  // the file that faults of boxes name
+  std::string about;             // begins messages about boxes where `labels` holds many photos
+  int width = 0, height = 0;     // as the labels say, 0 where they do not
+  int line = 0;                  // of that size in `labels`
+  bool pixels = false;           // unit of the boxes
+  bool dropped = false;          // left out; a fault says why
+  std::vector<RawBox> boxes;
+  std::vector<Fault> faults;
+};
+
+struct RawSplit {
+  std::string name;
+  std::vector<RawImage> images;
+};
+
+struct RawDataset {
+  std::filesystem::path root;
+  std::string format;
+  std::vector<std::string> classes;
+  std::vector<RawSplit> splits;
+  std::vector<Fault> faults;
+
+  RawSplit& split(const std::string& name);  // found or added
+};
+
+// --- readers: each takes what detection found ---
+
+struct CocoSource {
+  std::string split;
+  std::filesystem::path json;
+};
+RawDataset read_coco(const std::filesystem::path& root, const std::vector<CocoSource>& sources,
+                     const DatasetOptions& options);
+
+RawDataset read_yolo_yaml(const std::filesystem::path& yaml, const DatasetOptions& options);
+
+struct YoloSource {
+  std::string split;
+  std::filesystem::path where;  // a folder of photos or a list of them
+};
+// Without a data.yaml: class names come from a names file in `root`, or are class_0, class_1, ...
+RawDataset read_yolo_folders(const std::filesystem::path& root, const std::vector<YoloSource>& sources,
+                             const DatasetOptions& options);
+
+RawDataset read_darknet(const std::filesystem::path& data, const DatasetOptions& options);
+
+// `folder` has Annotations/ (and ImageSets/Main), or XML files beside photos, itself or per split; see has_voc.
+RawDataset read_voc(const std::filesystem::path& folder, const DatasetOptions& options);
+bool has_voc(const std::filesystem::path& folder);
+
+// The checks, merging and dropping of classes; see read_dataset.
+Dataset finish_dataset(RawDataset raw, const DatasetOptions& options);
+// Joins and renames classes one pair of options.merge after the other; gives the new number of each old class.
+std::vector<int> merge_classes(std::vector<std::string>& classes, const DatasetOptions& options);
+void drop_unused_classes(Dataset& dataset);
+// Photos listed twice in a split lose the second mention; photos of two splits are told once per pair of splits, as
+// training on what one validates with is the worst of faults and may be a whole split.
+void find_repeated_photos(std::vector<RawSplit>& splits, std::vector<Fault>& faults);
+// Adds a fault per photo whose bytes equal those of an earlier photo.
+void find_equal_photos(const std::vector<Split>& splits, std::vector<Fault>& faults);
+
+// --- YOLO label text, also darknet's ---
+
+// Fills image.boxes from the lines `class x y w h`; faulty lines become faults.
+void parse_yolo_labels(std::string_view text, RawImage& image);
+// Finds the label file of each photo (label_candidates) and parses it.
+void load_yolo_labels(std::vector<RawImage>& images, const DatasetOptions& options);
+// Where labels of a photo may lie, in the order of search: beside it, then in labels/ in place of images/ or
+// JPEGImages/.
+std::vector<std::filesystem::path> label_candidates(const std::filesystem::path& photo);
+// A list of photos, one path per line, relative to one of `bases`. Lines without a photo become faults.
+void read_photo_list(const std::filesystem::path& list, std::span<const std::filesystem::path> bases, RawSplit& split,
+                     std::vector<Fault>& faults);
+// "class_0" ... for all class numbers that occur.
+std::vector<std::string> numbered_classes(const RawDataset& raw);
+
+// --- files and text ---
+
+std::string read_text(const std::filesystem::path& file);
+int line_at(std::string_view text, std::size_t offset);  // counted from 1
+std::string_view trimmed(std::string_view text);
+std::vector<std::string_view> fields_of(std::string_view line);
+struct TextLine {
+  std::string text;
+  int line = 0;
+};
+std::vector<TextLine> read_lines(const std::filesystem::path& file);  // trimmed, blank ones left out
+std::optional<double> parse_number(std::string_view text);            // may be inf or nan
+std::optional<int> parse_integer(std::string_view text);
+
+// train, valid or test for all the ways these are written (val2017, Validation, instances_train, ...).
+std::optional<std::string> split_name(std::string_view name);
+bool is_photo(const std::filesystem::path& file);
+std::vector<std::filesystem::path> photos_in(const std::filesystem::path& folder, bool recursive);
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder, std::string_view ending);
+std::vector<std::filesystem::path> folders_in(const std::filesystem::path& folder);
+bool is_file(const std::filesystem::path& file);
+bool is_folder(const std::filesystem::path& folder);
+// The first of base / path that exists; an empty path when none does. Windows separators are understood.
+std::filesystem::path resolve(const std::string& path, std::span<const std::filesystem::path> bases);
+// A names file: one class per line; trailing blank lines are ignored, blank lines inside and repeated names are errors.
+std::vector<std::string> read_names(const std::filesystem::path& file);
+// classes.txt, *.names, ... in a folder; empty when there is none.
+std::filesystem::path find_names(const std::filesystem::path& folder);
+
+Error error_at(const std::filesystem::path& file, int line, const std::string& message,
+               std::source_location where = std::source_location::current());
+
+// fn(i) for i < count on all threads. Of the exceptions the one of the lowest i is rethrown, whatever the threads did.
+template <class Function>
+void parallel_for(std::size_t count, const Function& fn) {
+  std::exception_ptr first;
+  std::size_t first_index = count;
+#pragma omp parallel for schedule(dynamic, 8)
+  for (std::size_t i = 0; i < count; ++i) {
+    try {
+      fn(i);
+    } catch (...) {
+#pragma omp critical(rook_dataset_parallel_for)
+      if (i < first_index) {
+        first_index = i;
+        first = std::current_exception();
+      }
+    }
+  }
+  if (first) std::rethrow_exception(first);
+}
+
+}  // namespace rook::io::detail

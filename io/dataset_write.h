@@ -1,0 +1,22 @@
+// Writing a dataset in another format.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "io/dataset.h"
+
+namespace rook::io {
+
+// Writes photos and labels into `folder`, which must be empty or not exist. Photos are hard-linked where the file
+// system can, copied otherwise; two photos of a split whose names differ in the ending only are renamed.
+//   coco     SPLIT/_annotations.coco.json beside the photos
+//   yolo     data.yaml, SPLIT/images, SPLIT/labels
+//   voc      SPLIT/*.xml beside the photos, classes.txt
+//   darknet  obj.data, obj.names, SPLIT.txt, labels beside the photos in SPLIT; paths are relative to `folder`
+// YOLO and darknet keep boxes to the last bit of a float, COCO and VOC to a thousandth of a pixel. The photos' sizes
+// must be known (DatasetOptions::read_sizes) for COCO and VOC. Throws Error: unknown format, folder in use, photo not
+// readable.
+void write_dataset(const Dataset& dataset, const std::filesystem::path& folder, const std::string& format);
+
+}  // namespace rook::io
