@@ -105,10 +105,11 @@ float smaller(float a, float b) {
 }
 
 // One channel of HSV to RGB (the k-formula): value - chroma * clamp(min(k, 4 - k), 0, 1), k = (n + hue) mod 6 with hue
-// in sixths and n = 5, 3, 1 for red, green, blue. Kept to 0..255.
+// in sixths, not negative, and n = 5, 3, 1 for red, green, blue. Kept to 0..255. By truncation, because GCC leaves a
+// loop with std::floor scalar.
 float channel_of(float hue, float n, float value, float chroma) {
   const float sum = n + hue;
-  const float k = sum - 6 * std::floor(sum * (1.0f / 6));
+  const float k = sum - 6 * static_cast<float>(static_cast<std::int32_t>(sum * (1.0f / 6)));
   const float share = larger(0, smaller(1, smaller(k, 4 - k)));
   return larger(0, smaller(255, value - chroma * share));
 }
@@ -116,7 +117,7 @@ float channel_of(float hue, float n, float value, float chroma) {
 // darknet's float HSV change (darknet.md 8.4). Saturation is chroma / value, so value * saturation' is the chroma
 // scaled by both factors: no division by the value.
 void recolour(const AugmentPatch& patch, int count, float* pixels) {
-  const float turn = 6 * patch.hue, exposure = patch.exposure, scale = patch.exposure * patch.saturation;
+  const float turn = 6 + 6 * patch.hue, exposure = patch.exposure, scale = patch.exposure * patch.saturation;
 #pragma omp simd
   for (int i = 0; i < count; ++i) {
     const float r = pixels[4 * i], g = pixels[4 * i + 1], b = pixels[4 * i + 2];
