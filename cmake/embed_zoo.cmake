@@ -1,0 +1,11 @@
+# Writes a .cpp with the text of every cfg of a folder: cmake -DFOLDER=... -DOUT=... -P embed_zoo.cmake
+file(GLOB files ${FOLDER}/*.cfg)
+set(body "#include \"model/zoo.h\"\n\nnamespace rook {\n\nconst std::vector<ZooEntry>& zoo() {\n  static const std::vector<ZooEntry> entries{\n")
+foreach(file ${files})
+  get_filename_component(name ${file} NAME)
+  string(REGEX REPLACE "\\.cfg$" "" name ${name})
+  file(READ ${file} text)
+  string(APPEND body "      {\"${name}\", R\"cfg(${text})cfg\"},\n")
+endforeach()
+string(APPEND body "  };\n  return entries;\n}\n\n}  // namespace rook\n")
+file(WRITE ${OUT} "${body}")

@@ -1,0 +1,110 @@
+#include "model/checkpoint.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "io/safetensors.h"
+
+namespace rook {
+namespace {
+
+constexpr const char* kFormat = "rook-checkpoint-1";
+constexpr const char* kEmaPrefix = "ema.";
+constexpr const char* kOptimizerPrefix = "optimizer.";
+
+void add_arrays(io::SafeTensors& file, const std::string& prefix, const Params& layout, std::span<const float> values) {
+  if (static_cast<std::int64_t>(values.size()) != layout.total()) throw Error("checkpoint: the arrays do not belong to this network");
+  for (const Param& param : layout.all())
+    file.add_f32(prefix + param.name, param.spec.shape, values.subspan(param.offset, static_cast<std::size_t>(param.spec.count())));
+}
+
+std::vector<float> take_arrays(const io::SafeTensors& file, const std::string& prefix, const Params& layout) {
+  std::vector<float> values(static_cast<std::size_t>(layout.total()));
+  for (const Param& param : layout.all()) {
+    const io::SafeTensor& tensor = file.at(prefix + param.name);
+    if (tensor.shape != param.spec.shape)
+      throw Error(fmt::format("{}: {}{} has another shape than the network in its own cfg", file.file, prefix, param.name));
+    const auto from = tensor.f32();
+    std::copy(from.begin(), from.end(), values.begin() + param.offset);
+  }
+  return values;
+}
+
+std::string metadata(const io::SafeTensors& file, const std::string& key) {
+  const auto found = file.metadata.find(key);
+  if (found == file.metadata.end()) throw Error(fmt::format("{}: is not a rook checkpoint: '{}' is missing from its metadata", file.file, key));
+  return found->second;
+}
+
+nlohmann::json parse_json(const io::SafeTensors& file, const std::string& key) {
+  try {
+    return nlohmann::json::parse(metadata(file, key));
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(fmt::format("{}: '{}' in its metadata is not valid JSON: {}", file.file, key, error.what()));
+  }
+}
+
+}  // namespace
+
+void write_checkpoint(const std::filesystem::path& path, const Network& network, const Params& layout, const Checkpoint& checkpoint) {
+  io::SafeTensors file;
+  file.file = path.string();
+  file.metadata = {{"format", kFormat},
+                   {"cfg", network.cfg.to_text()},
+                   {"cfg_name", network.cfg.name},
+                   {"names", nlohmann::json(checkpoint.names).dump()},
+                   {"resize", name_of(checkpoint.preprocess.resampling)},
+                   {"fit", name_of(checkpoint.preprocess.fit)},
+                   {"state", checkpoint.state.dump()}};
+  add_arrays(file, "", layout, checkpoint.values);
+  if (!checkpoint.ema.empty()) add_arrays(file, kEmaPrefix, layout, checkpoint.ema);
+  for (const auto& [name, values] : checkpoint.optimizer)
+    file.add_f32(kOptimizerPrefix + name, {static_cast<std::int64_t>(values.size())}, values);
+  io::write_safetensors(path, file);
+}
+
+Checkpoint read_checkpoint(const std::filesystem::path& path) {
+  const io::SafeTensors file = io::read_safetensors(path);
+  if (metadata(file, "format") != kFormat)
+    throw Error(fmt::format("{}: format '{}' is not known to this version of rook", file.file, metadata(file, "format")));
+  Checkpoint checkpoint;
+  checkpoint.cfg = metadata(file, "cfg");
+  checkpoint.cfg_name = metadata(file, "cfg_name");
+  try {
+    checkpoint.names = parse_json(file, "names").get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception&) {
+    throw Error(fmt::format("{}: 'names' in its metadata is not a list of names", file.file));
+  }
+  checkpoint.preprocess = {.resampling = resampling_from_name(metadata(file, "resize")), .fit = fit_from_name(metadata(file, "fit"))};
+  checkpoint.state = parse_json(file, "state");
+  const auto network = build_network(io::parse_cfg(checkpoint.cfg, path.string()));
+  const Params layout(network->graph);
+  checkpoint.values = take_arrays(file, "", layout);
+  const bool has_ema = std::any_of(file.tensors.begin(), file.tensors.end(), [](const auto& entry) { return entry.first.starts_with(kEmaPrefix); });
+  if (has_ema) checkpoint.ema = take_arrays(file, kEmaPrefix, layout);
+  for (const auto& [name, tensor] : file.tensors) {
+    if (!name.starts_with(kOptimizerPrefix)) continue;
+    const auto from = tensor.f32();
+    checkpoint.optimizer.emplace_back(name.substr(std::string(kOptimizerPrefix).size()), std::vector<float>(from.begin(), from.end()));
+  }
+  return checkpoint;
+}
+
+Model to_model(const Checkpoint& checkpoint, const std::string& source, bool live) {
+  io::Cfg cfg = io::parse_cfg(checkpoint.cfg, source);
+  cfg.name = checkpoint.cfg_name;
+  Model model;
+  model.network = build_network(cfg);
+  model.params = std::make_unique<Params>(model.network->graph);
+  const std::vector<float>& values = checkpoint.ema.empty() || live ? checkpoint.values : checkpoint.ema;
+  std::copy(values.begin(), values.end(), model.params->values().begin());
+  model.names = checkpoint.names;
+  if (static_cast<int>(model.names.size()) != model.network->classes())
+    throw Error(fmt::format("{}: has {} class names for {} classes", source, model.names.size(), model.network->classes()));
+  model.preprocess = checkpoint.preprocess;
+  model.source = source;
+  return model;
+}
+
+}  // namespace rook
