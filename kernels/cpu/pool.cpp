@@ -1,0 +1,213 @@
+// Maximum and mean over windows, and mean over the image. Backward gathers: each pixel of the image sums over the
+// windows that cover it, in a fixed order, so nothing need be zeroed and no two threads write the same place.
+#include "kernels/cpu/spatial_rows.h"
+#include "kernels/spatial.h"
+#include "kernels/storage.h"
+
+namespace rook::cpu {
+namespace {
+
+struct Range {
+  int begin, end;
+  int size() const { return end - begin; }
+};
+
+// One axis of a pool.
+struct Axis {
+  int extent, outputs, size, stride, offset;
+
+  int start(int out) const { return out * stride - offset; }
+  // Taps of window `out` that lie inside the image.
+  Range taps(int out) const { return {std::max(0, -start(out)), std::min(size, extent - start(out))}; }
+  // Windows that hold pixel `in`.
+  Range windows(int in) const {
+    const int last = in + offset, first = last - size + 1;
+    return {first <= 0 ? 0 : (first + stride - 1) / stride, std::min(outputs, last / stride + 1)};
+  }
+};
+
+struct Axes {
+  Axis h, w;
+};
+
+Axes axes_of(const PoolGeometry& g, const Tensor& image, const Tensor& outputs) {
+  const int offset = pool_offset(g);
+  return {{image.h, outputs.h, g.size_h, g.stride_h, offset}, {image.w, outputs.w, g.size_w, g.stride_w, offset}};
+}
+
+std::uint16_t* taps_at(std::uint16_t* taps, const Tensor& y, int n, int oy, int ox) {
+  return taps + ((std::int64_t{n} * y.h + oy) * y.w + ox) * y.c;
+}
+
+// One row of outputs. Greater wins; so does the first NaN over any number, to stay visible.
+template <class T, bool kTaps>
+void maxpool_row(const MaxPoolForward& args, const Axes& axes, int n, int oy) {
+  const int size_w = args.geometry.size_w;
+  const Range rows = axes.h.taps(oy);
+  const std::int64_t row_pitch = args.x.w * args.x.pitch;
+  for (int ox = 0; ox < args.y.w; ++ox) {
+    const Range columns = axes.w.taps(ox);
+    const T* corner = pixel_at<T>(args.x, n, axes.h.start(oy) + rows.begin, axes.w.start(ox) + columns.begin);
+    T* out = pixel_at<T>(args.y, n, oy, ox);
+    [[maybe_unused]] std::uint16_t* taps = kTaps ? taps_at(args.taps, args.y, n, oy, ox) : nullptr;
+    for_channels(args.y.c, [&](auto lanes, int c) {
+      Vec best = lanes.get(corner + c);
+      VecUint chosen = VecUint{} + static_cast<std::uint32_t>(rows.begin * size_w + columns.begin);
+      for (int r = rows.begin; r < rows.end; ++r) {
+        const T* source = corner + (r - rows.begin) * row_pitch + c;
+        for (int s = columns.begin; s < columns.end; ++s, source += args.x.pitch) {
+          const Vec value = lanes.get(source);
+          const VecInt wins = ~(value <= best) & (best == best);
+          best = wins ? value : best;
+          if constexpr (kTaps) chosen = wins ? VecUint{} + static_cast<std::uint32_t>(r * size_w + s) : chosen;
+        }
+      }
+      lanes.put(out + c, best);
+      if constexpr (kTaps) lanes.put_indices(taps + c, chosen);
+    });
+  }
+}
+
+// Sums `term(lanes, n, oy, ox, tap, c)` over the windows that hold pixel (iy, ix), for one row iy of dx.
+template <class T, class Term>
+void gather_row(const Tensor& dx, const Axes& axes, int n, int iy, Grad mode, Term term) {
+  const Range rows = axes.h.windows(iy);
+  for (int ix = 0; ix < dx.w; ++ix) {
+    const Range columns = axes.w.windows(ix);
+    T* out = pixel_at<T>(dx, n, iy, ix);
+    for_channels(dx.c, [&](auto lanes, int c) {
+      Vec sum = {};
+      for (int oy = rows.begin; oy < rows.end; ++oy) {
+        for (int ox = columns.begin; ox < columns.end; ++ox) {
+          const int tap = (iy - axes.h.start(oy)) * axes.w.size + ix - axes.w.start(ox);
+          sum += term(lanes, oy, ox, tap, c);
+        }
+      }
+      put_gradient(lanes, out + c, sum, mode);
+    });
+  }
+}
+
+std::int64_t taps_in_all(const PoolGeometry& g, const Tensor& y) {
+  return y.elements() * g.size_h * g.size_w;
+}
+
+}  // namespace
+
+void maxpool_forward(const MaxPoolForward& args, Stream) {
+  check_args(args);
+  const Axes axes = axes_of(args.geometry, args.x, args.y);
+  with_f32_or_bf16("maxpool_forward", args.x.dtype, [&](auto storage) {
+    using T = typename decltype(storage)::Type;
+    for_pixel_rows(args.y, taps_in_all(args.geometry, args.y), [&](int n, int oy) {
+      if (args.taps != nullptr) {
+        maxpool_row<T, true>(args, axes, n, oy);
+      } else {
+        maxpool_row<T, false>(args, axes, n, oy);
+      }
+    });
+  });
+}
+
+void maxpool_backward(const MaxPoolBackward& args, Stream) {
+  check_args(args);
+  if (args.mode == Grad::none) return;
+  const Axes axes = axes_of(args.geometry, args.dx, args.dy);
+  with_f32_or_bf16("maxpool_backward", args.dy.dtype, [&](auto storage) {
+    using T = typename decltype(storage)::Type;
+    for_pixel_rows(args.dx, taps_in_all(args.geometry, args.dy), [&](int n, int iy) {
+      gather_row<T>(args.dx, axes, n, iy, args.mode, [&](auto lanes, int oy, int ox, int tap, int c) {
+        const std::int64_t window = (std::int64_t{n} * args.dy.h + oy) * args.dy.w + ox;
+        const VecUint chosen = lanes.get_indices(args.taps + window * args.dy.c + c);
+        const Vec dy = lanes.get(args.dy.template as<T>() + window * args.dy.pitch + c);
+        return chosen == static_cast<std::uint32_t>(tap) ? dy : Vec{};
+      });
+    });
+  });
+}
+
+void local_avgpool_forward(const LocalAvgPoolForward& args, Stream) {
+  check_args(args);
+  const Axes axes = axes_of(args.geometry, args.x, args.y);
+  with_f32_or_bf16("local_avgpool_forward", args.x.dtype, [&](auto storage) {
+    using T = typename decltype(storage)::Type;
+    for_pixel_rows(args.y, taps_in_all(args.geometry, args.y), [&](int n, int oy) {
+      const Range rows = axes.h.taps(oy);
+      for (int ox = 0; ox < args.y.w; ++ox) {
+        const Range columns = axes.w.taps(ox);
+        const float count = static_cast<float>(rows.size()) * static_cast<float>(columns.size());
+        T* out = pixel_at<T>(args.y, n, oy, ox);
+        for_channels(args.y.c, [&](auto lanes, int c) {
+          Vec sum = {};
+          for (int r = rows.begin; r < rows.end; ++r) {
+            const T* source = pixel_at<T>(args.x, n, axes.h.start(oy) + r, axes.w.start(ox) + columns.begin) + c;
+            for (int s = columns.begin; s < columns.end; ++s, source += args.x.pitch) sum += lanes.get(source);
+          }
+          lanes.put(out + c, sum / count);
+        });
+      }
+    });
+  });
+}
+
+void local_avgpool_backward(const LocalAvgPoolBackward& args, Stream) {
+  check_args(args);
+  if (args.mode == Grad::none) return;
+  const Axes axes = axes_of(args.geometry, args.dx, args.dy);
+  with_f32_or_bf16("local_avgpool_backward", args.dy.dtype, [&](auto storage) {
+    using T = typename decltype(storage)::Type;
+    for_pixel_rows(args.dx, taps_in_all(args.geometry, args.dy), [&](int n, int iy) {
+      gather_row<T>(args.dx, axes, n, iy, args.mode, [&](auto lanes, int oy, int ox, int, int c) {
+        const float count = static_cast<float>(axes.h.taps(oy).size()) * static_cast<float>(axes.w.taps(ox).size());
+        return lanes.get(pixel_at<T>(args.dy, n, oy, ox) + c) / count;
+      });
+    });
+  });
+}
+
+// Channels are dealt out in blocks, each summed by one thread: rows in float, the image in double.
+void avgpool_forward(const AvgPoolForward& args, Stream) {
+  check_args(args);
+  constexpr int kBlock = 64;
+  const int blocks = (args.x.c + kBlock - 1) / kBlock;
+  const double pixels = static_cast<double>(args.x.h) * args.x.w;
+  with_f32_or_bf16("avgpool_forward", args.x.dtype, [&](auto storage) {
+    using T = typename decltype(storage)::Type;
+    parallel_for(std::int64_t{args.x.n} * blocks, args.x.elements(), [&](std::int64_t i) {
+      const int n = static_cast<int>(i / blocks), first = static_cast<int>(i % blocks) * kBlock;
+      const int count = std::min(kBlock, args.x.c - first);
+      double sum[kBlock] = {};
+      for (int y = 0; y < args.x.h; ++y) {
+        const T* row = pixel_at<T>(args.x, n, y, 0) + first;
+        for_channels(count, [&](auto lanes, int c) {
+          Vec row_sum = {};
+          for (int x = 0; x < args.x.w; ++x) row_sum += lanes.get(row + x * args.x.pitch + c);
+          for (int lane = 0; lane < std::min(kLanes, count - c); ++lane) sum[c + lane] += row_sum[lane];
+        });
+      }
+      float mean[kBlock];
+      for (int c = 0; c < count; ++c) mean[c] = static_cast<float>(sum[c] / pixels);
+      T* out = pixel_at<T>(args.y, n, 0, 0) + first;
+      for_channels(count, [&](auto lanes, int c) { lanes.put(out + c, lanes.get(mean + c)); });
+    });
+  });
+}
+
+void avgpool_backward(const AvgPoolBackward& args, Stream) {
+  check_args(args);
+  if (args.mode == Grad::none) return;
+  const float pixels = static_cast<float>(args.dx.h) * static_cast<float>(args.dx.w);
+  with_f32_or_bf16("avgpool_backward", args.dy.dtype, [&](auto storage) {
+    using T = typename decltype(storage)::Type;
+    for_pixel_rows(args.dx, args.dx.elements(), [&](int n, int y) {
+      const T* dy = pixel_at<T>(args.dy, n, 0, 0);
+      for (int x = 0; x < args.dx.w; ++x) {
+        T* dx = pixel_at<T>(args.dx, n, y, x);
+        for_channels(args.dx.c,
+                     [&](auto lanes, int c) { put_gradient(lanes, dx + c, lanes.get(dy + c) / pixels, args.mode); });
+      }
+    });
+  });
+}
+
+}  // namespace rook::cpu

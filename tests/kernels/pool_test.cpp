@@ -1,0 +1,343 @@
+// Pooling: cpu against ref, ref against finite differences and fixtures worked out by hand.
+#include <limits>
+
+#include "base/error.h"
+#include "kernels/ops.h"
+#include "tests/cases.h"
+#include "tests/support.h"
+
+using namespace rook;
+using namespace rook::test;
+
+namespace {
+
+struct PoolCase {
+  const char* name;
+  int n, h, w, c;
+  PoolGeometry geometry;
+  Slice in, out;
+};
+
+constexpr PoolCase kPoolCases[] = {
+    {"one pixel", 1, 1, 1, 1, {1, 1, 1, 1, 0}, {}, {}},
+    {"one pixel, SAME 5", 2, 1, 1, 19, {5, 5, 1, 1, 4}, {}, {}},
+    {"2 / 2, odd", 2, 7, 5, 13, {2, 2, 2, 2, 1}, {}, {}},
+    {"2 / 2, even", 1, 8, 6, 32, {2, 2, 2, 2, 1}, {1, 2}, {3, 0}},
+    {"2 / 2, no padding, odd", 1, 9, 7, 17, {2, 2, 2, 2, 0}, {}, {0, 1}},
+    {"2 / 1, yolov3-tiny", 2, 13, 13, 33, {2, 2, 1, 1, 1}, {}, {}},
+    {"3 / 2", 1, 11, 7, 31, {3, 3, 2, 2, 2}, {2, 3}, {}},
+    {"5 / 1, SPP", 1, 7, 11, 17, {5, 5, 1, 1, 4}, {}, {17, 34}},
+    {"9 / 1, SPP", 1, 13, 11, 8, {9, 9, 1, 1, 8}, {0, 8}, {8, 16}},
+    {"13 / 1, SPP", 1, 13, 13, 5, {13, 13, 1, 1, 12}, {}, {}},
+    {"13 / 1, larger than the image", 1, 3, 5, 7, {13, 13, 1, 1, 12}, {}, {}},
+    {"not square", 2, 11, 13, 11, {3, 5, 2, 3, 2}, {1, 1}, {}},
+    {"stride above size", 1, 17, 13, 9, {2, 3, 5, 4, 1}, {}, {}},
+    {"odd total padding", 1, 9, 10, 16, {4, 4, 3, 3, 5}, {}, {}},
+    {"several blocks", 3, 37, 41, 24, {2, 2, 2, 2, 1}, {}, {8, 8}},
+};
+
+constexpr Grad kModes[] = {Grad::none, Grad::overwrite, Grad::accumulate};
+
+TestTensor input_of(const PoolCase& k, DType dtype) {
+  return TestTensor(dtype, k.n, k.h, k.w, k.c, k.in.before, k.in.after);
+}
+
+TestTensor output_of(const PoolCase& k, DType dtype) {
+  return TestTensor(dtype, k.n, k.geometry.out_h(k.h), k.geometry.out_w(k.w), k.c, k.out.before, k.out.after);
+}
+
+// Runs `run(dx)` on poisoned or, to accumulate, random storage, and `reference(dx)` on the same in f64.
+template <class Run, class Reference>
+void check_backward(const PoolCase& k, DType dtype, Grad mode, Random& random, Run run, Reference reference) {
+  CAPTURE(static_cast<int>(mode));
+  TestTensor actual = input_of(k, dtype);
+  if (mode != Grad::overwrite) actual.fill_uniform(random);
+  TestTensor expected = actual.converted(DType::f64);
+  run(actual.view());
+  reference(expected.view());
+  check_close("dx", actual, expected, mode == Grad::none ? Tolerance{} : tolerance_of(dtype));
+}
+
+template <class Visit>
+void for_all_cases(Visit visit) {
+  Random random(11);
+  for (const PoolCase& k : kPoolCases) {
+    CAPTURE(k.name);
+    for (DType dtype : kStorageTypes) {
+      CAPTURE(name_of(dtype));
+      visit(k, dtype, random);
+    }
+  }
+}
+
+TestTensor tensor_of(DType dtype, int h, int w, std::initializer_list<double> values) {
+  TestTensor t(dtype, 1, h, w, 1);
+  std::int64_t i = 0;
+  for (double value : values) t.set(i++, value);
+  return t;
+}
+
+void check_values(const TestTensor& t, std::initializer_list<double> expected) {
+  REQUIRE(t.elements() == static_cast<std::int64_t>(expected.size()));
+  std::int64_t i = 0;
+  for (double value : expected) {
+    CHECK(t.get(i) == value);
+    ++i;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("maxpool: cpu agrees with ref") {
+  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
+    TestTensor x = input_of(k, dtype).fill_uniform(random);
+    const TestTensor x64 = x.converted(DType::f64);
+    TestTensor y64 = output_of(k, DType::f64);
+    TestArray<std::uint16_t> taps(y64.elements()), expected_taps(y64.elements());
+    ref::maxpool_forward({.geometry = k.geometry, .x = x64, .y = y64, .taps = expected_taps.data()});
+    for (Poison poison : {Poison::nan, Poison::huge}) {
+      TestTensor y = output_of(k, dtype).poison(poison), inference = output_of(k, dtype).poison(poison);
+      cpu::maxpool_forward({.geometry = k.geometry, .x = x, .y = y, .taps = taps.data()});
+      check_close("y", y, y64, {});  // a maximum is one of the inputs: exact
+      check_close("taps", taps, expected_taps, {});
+      cpu::maxpool_forward({.geometry = k.geometry, .x = x, .y = inference});
+      CHECK(same_bits(y, inference));
+      CHECK(inference.guards_intact());
+    }
+    CHECK(x.guards_intact());
+
+    TestTensor dy = output_of(k, dtype).fill_uniform(random);
+    const TestTensor dy64 = dy.converted(DType::f64);
+    for (Grad mode : kModes) {
+      check_backward(
+          k, dtype, mode, random,
+          [&](const Tensor& dx) {
+            cpu::maxpool_backward({.geometry = k.geometry, .dy = dy, .dx = dx, .taps = taps.data(), .mode = mode});
+          },
+          [&](const Tensor& dx) {
+            ref::maxpool_backward({.geometry = k.geometry, .dy = dy64, .dx = dx, .taps = taps.data(), .mode = mode});
+          });
+    }
+  });
+}
+
+TEST_CASE("maxpool: ties, infinities and NaN are chosen alike by cpu and ref") {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  const double values[] = {0, -0.0, 1, 1, -1, inf, -inf, -inf, nan};
+  Random random(5);
+  const PoolGeometry geometry{3, 3, 2, 2, 2};
+  for (DType dtype : kStorageTypes) {
+    TestTensor x(dtype, 2, 9, 11, 21);
+    for (std::int64_t i = 0; i < x.elements(); ++i) x.set(i, values[random.below(9)]);
+    const TestTensor x64 = x.converted(DType::f64);
+    TestTensor y(dtype, 2, 5, 6, 21), y64(DType::f64, 2, 5, 6, 21);
+    TestArray<std::uint16_t> taps(y.elements()), expected(y.elements());
+    cpu::maxpool_forward({.geometry = geometry, .x = x, .y = y, .taps = taps.data()});
+    ref::maxpool_forward({.geometry = geometry, .x = x64, .y = y64, .taps = expected.data()});
+    check_close("taps", taps, expected, {});
+    std::int64_t nans = 0;
+    for (std::int64_t i = 0; i < y.elements(); ++i) {
+      const bool same = y.get(i) == y64.get(i) || (std::isnan(y.get(i)) && std::isnan(y64.get(i)));
+      CHECK(same);
+      nans += std::isnan(y.get(i));
+    }
+    CHECK(nans > 0);
+    CHECK(nans < y.elements());
+  }
+}
+
+TEST_CASE("maxpool: fixtures by hand") {
+  const TestTensor x = tensor_of(DType::f32, 3, 3, {1, 5, 2, 4, 3, 0, -7, -8, -9});
+  TestArray<std::uint16_t> taps(9);
+  SUBCASE("size 2 stride 1: the taps run off to the right and below") {
+    TestTensor y(DType::f32, 1, 3, 3, 1);
+    ref::maxpool_forward({.geometry = {2, 2, 1, 1, 1}, .x = x, .y = y, .taps = taps.data()});
+    check_values(y, {5, 5, 2, 4, 3, 0, -7, -8, -9});
+    const int chosen[] = {1, 0, 0, 0, 0, 0, 0, 0, 0};
+    for (int i = 0; i < 9; ++i) CHECK(taps[i] == chosen[i]);
+  }
+  SUBCASE("size 2 stride 2 on an odd image gives ceil(w / 2)") {
+    TestTensor y(DType::f32, 1, 2, 2, 1);
+    ref::maxpool_forward({.geometry = {2, 2, 2, 2, 1}, .x = x, .y = y});
+    check_values(y, {5, 2, -7, -9});
+  }
+  SUBCASE("size 3 stride 1 total padding 2: one row and column on each side, never chosen") {
+    TestTensor y(DType::f32, 1, 3, 3, 1);
+    ref::maxpool_forward({.geometry = {3, 3, 1, 1, 2}, .x = x, .y = y, .taps = taps.data()});
+    check_values(y, {5, 5, 5, 5, 5, 5, 4, 4, 3});
+    CHECK(taps[0] == 5);  // pixel (0, 1) is row 1, column 2 of the window around (0, 0)
+    CHECK(taps[8] == 0);  // pixel (1, 1) around (2, 2)
+  }
+  SUBCASE("the first of equal taps wins, and takes all of the gradient") {
+    const TestTensor flat = tensor_of(DType::f32, 2, 2, {6, 6, 6, 6}), dy = tensor_of(DType::f32, 1, 1, {2.5});
+    TestTensor y(DType::f32, 1, 1, 1, 1), dx(DType::f32, 1, 2, 2, 1);
+    ref::maxpool_forward({.geometry = {2, 2, 2, 2, 1}, .x = flat, .y = y, .taps = taps.data()});
+    ref::maxpool_backward({.geometry = {2, 2, 2, 2, 1}, .dy = dy, .dx = dx, .taps = taps.data()});
+    check_values(dx, {2.5, 0, 0, 0});
+  }
+  SUBCASE("a pixel that two windows chose gets both gradients") {
+    const TestTensor dy = tensor_of(DType::f32, 3, 3, {1, 2, 4, 8, 16, 32, 64, 128, 256});
+    TestTensor y(DType::f32, 1, 3, 3, 1), dx(DType::f32, 1, 3, 3, 1);
+    ref::maxpool_forward({.geometry = {2, 2, 1, 1, 1}, .x = x, .y = y, .taps = taps.data()});
+    ref::maxpool_backward({.geometry = {2, 2, 1, 1, 1}, .dy = dy, .dx = dx, .taps = taps.data()});
+    check_values(dx, {0, 3, 4, 8, 16, 32, 64, 128, 256});
+  }
+}
+
+TEST_CASE("local_avgpool: cpu agrees with ref") {
+  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
+    TestTensor x = input_of(k, dtype).fill_uniform(random);
+    const TestTensor x64 = x.converted(DType::f64);
+    TestTensor y64 = output_of(k, DType::f64);
+    ref::local_avgpool_forward({.geometry = k.geometry, .x = x64, .y = y64});
+    for (Poison poison : {Poison::nan, Poison::huge}) {
+      TestTensor y = output_of(k, dtype).poison(poison);
+      cpu::local_avgpool_forward({.geometry = k.geometry, .x = x, .y = y});
+      check_close("y", y, y64, tolerance_of(dtype));
+    }
+    TestTensor dy = output_of(k, dtype).fill_uniform(random);
+    const TestTensor dy64 = dy.converted(DType::f64);
+    for (Grad mode : kModes) {
+      check_backward(
+          k, dtype, mode, random,
+          [&](const Tensor& dx) {
+            cpu::local_avgpool_backward({.geometry = k.geometry, .dy = dy, .dx = dx, .mode = mode});
+          },
+          [&](const Tensor& dx) {
+            ref::local_avgpool_backward({.geometry = k.geometry, .dy = dy64, .dx = dx, .mode = mode});
+          });
+    }
+  });
+}
+
+TEST_CASE("avgpool: cpu agrees with ref") {
+  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
+    TestTensor x = input_of(k, dtype).fill_uniform(random);
+    const TestTensor x64 = x.converted(DType::f64);
+    TestTensor y(dtype, k.n, 1, 1, k.c, k.out.before, k.out.after), y64(DType::f64, k.n, 1, 1, k.c);
+    cpu::avgpool_forward({.x = x, .y = y});
+    ref::avgpool_forward({.x = x64, .y = y64});
+    check_close("y", y, y64, tolerance_of(dtype));
+    TestTensor dy = TestTensor(dtype, k.n, 1, 1, k.c, k.out.before, k.out.after).fill_uniform(random);
+    const TestTensor dy64 = dy.converted(DType::f64);
+    for (Grad mode : kModes) {
+      check_backward(
+          k, dtype, mode, random, [&](const Tensor& dx) { cpu::avgpool_backward({.dy = dy, .dx = dx, .mode = mode}); },
+          [&](const Tensor& dx) { ref::avgpool_backward({.dy = dy64, .dx = dx, .mode = mode}); });
+    }
+  });
+}
+
+TEST_CASE("avgpool sums wide images without losing digits") {
+  TestTensor x = TestTensor(DType::f32, 1, 211, 307, 130).fill(1000.1);
+  TestTensor y(DType::f32, 1, 1, 1, 130);
+  cpu::avgpool_forward({.x = x, .y = y});
+  for (int c = 0; c < 130; ++c) CHECK(std::abs(y.get(c) - 1000.1f) <= 0.01);
+}
+
+TEST_CASE("pools of a constant image are that constant, at the borders too") {
+  for_all_cases([](const PoolCase& k, DType dtype, Random&) {
+    TestTensor x = input_of(k, dtype).fill(0.75), y = output_of(k, dtype), mean(dtype, k.n, 1, 1, k.c);
+    TestTensor constant = output_of(k, dtype).fill(0.75);
+    cpu::maxpool_forward({.geometry = k.geometry, .x = x, .y = y});
+    CHECK(same_bits(y, constant));
+    cpu::local_avgpool_forward({.geometry = k.geometry, .x = x, .y = y});
+    CHECK(same_bits(y, constant));
+    cpu::avgpool_forward({.x = x, .y = mean});
+    for (std::int64_t i = 0; i < mean.elements(); ++i) CHECK(mean.get(i) == 0.75);
+  });
+}
+
+TEST_CASE("pools: the gradient of ref is that of finite differences") {
+  Random random(3);
+  for (const PoolCase& k : kPoolCases) {
+    CAPTURE(k.name);
+    TestTensor x = input_of(k, DType::f64).fill_uniform(random), y = output_of(k, DType::f64),
+               dx = input_of(k, DType::f64);
+    TestTensor dy = output_of(k, DType::f64).fill_uniform(random);
+    const bool small = x.elements() < 20000;  // each finite difference runs the whole forward pass twice
+    const std::int64_t samples = small ? 12 : 2;
+    TestArray<std::uint16_t> taps(y.elements());
+    const auto max_loss = [&] {
+      ref::maxpool_forward({.geometry = k.geometry, .x = x, .y = y, .taps = taps.data()});
+      return weighted_sum(y, dy);
+    };
+    max_loss();
+    ref::maxpool_backward({.geometry = k.geometry, .dy = dy, .dx = dx, .taps = taps.data()});
+    check_gradient("maxpool", x, dx, x.elements(), max_loss, random, 1e-6, {1e-6, 1e-6}, samples);
+
+    ref::local_avgpool_backward({.geometry = k.geometry, .dy = dy, .dx = dx});
+    const auto local_loss = [&] {
+      ref::local_avgpool_forward({.geometry = k.geometry, .x = x, .y = y});
+      return weighted_sum(y, dy);
+    };
+    check_gradient("local_avgpool", x, dx, x.elements(), local_loss, random, 1e-5, {1e-6, 1e-6}, samples);
+
+    TestTensor mean(DType::f64, k.n, 1, 1, k.c);
+    const TestTensor dmean = TestTensor(DType::f64, k.n, 1, 1, k.c).fill_uniform(random);
+    ref::avgpool_backward({.dy = dmean, .dx = dx});
+    const auto mean_loss = [&] {
+      ref::avgpool_forward({.x = x, .y = mean});
+      return weighted_sum(mean, dmean);
+    };
+    check_gradient("avgpool", x, dx, x.elements(), mean_loss, random, 1e-5, {1e-6, 1e-6}, samples);
+  }
+}
+
+TEST_CASE("pools give the same bits whatever the number of threads") {
+  Random random(8);
+  for (DType dtype : kStorageTypes) {
+    const PoolGeometry geometry{3, 3, 2, 2, 2};
+    TestTensor x = TestTensor(dtype, 2, 53, 47, 70).fill_uniform(random);
+    TestTensor dy = TestTensor(dtype, 2, 27, 24, 70).fill_uniform(random);
+    TestTensor dmean = TestTensor(dtype, 2, 1, 1, 70).fill_uniform(random);
+    const auto run = [&](int threads) {
+      const ThreadScope scope(threads);
+      std::vector<TestTensor> results(3, TestTensor(dtype, 2, 53, 47, 70));
+      results.insert(results.end(), 2, TestTensor(dtype, 2, 27, 24, 70));
+      results.emplace_back(dtype, 2, 1, 1, 70);
+      TestArray<std::uint16_t> taps(dy.elements());
+      cpu::maxpool_forward({.geometry = geometry, .x = x, .y = results[3], .taps = taps.data()});
+      cpu::local_avgpool_forward({.geometry = geometry, .x = x, .y = results[4]});
+      cpu::avgpool_forward({.x = x, .y = results[5]});
+      cpu::maxpool_backward({.geometry = geometry, .dy = dy, .dx = results[0], .taps = taps.data()});
+      cpu::local_avgpool_backward({.geometry = geometry, .dy = dy, .dx = results[1]});
+      cpu::avgpool_backward({.dy = dmean, .dx = results[2]});
+      return results;
+    };
+    const std::vector<TestTensor> one = run(1), two = run(2);
+    for (std::size_t i = 0; i < one.size(); ++i) CHECK(same_bits(one[i], two[i]));
+  }
+}
+
+TEST_CASE("pools refuse what they cannot do") {
+  TestTensor x = TestTensor(DType::f32, 1, 4, 4, 2).fill(1), y(DType::f32, 1, 2, 2, 2), wrong(DType::f32, 1, 3, 2, 2);
+  TestTensor other_type(DType::bf16, 1, 2, 2, 2), f64(DType::f64, 1, 2, 2, 2), x64(DType::f64, 1, 4, 4, 2);
+  const PoolGeometry g{2, 2, 2, 2, 1};
+  const auto refuses = [&](const PoolGeometry& geometry, const Tensor& in, const Tensor& out) {
+    CHECK_THROWS_AS(cpu::maxpool_forward({.geometry = geometry, .x = in, .y = out}), Error);
+    CHECK_THROWS_AS(cpu::local_avgpool_forward({.geometry = geometry, .x = in, .y = out}), Error);
+    CHECK_THROWS_AS(cpu::local_avgpool_backward({.geometry = geometry, .dy = out, .dx = in}), Error);
+  };
+  refuses(g, x, wrong);
+  refuses(g, x, other_type);
+  refuses(g, x64, f64);  // only ref computes in f64
+  refuses(g, x, {});
+  refuses({2, 2, 0, 2, 1}, x, y);
+  refuses({0, 2, 2, 2, 1}, x, y);
+  refuses({2, 2, 2, 2, -1}, x, y);
+  // Total padding 4 puts the whole first window before the image.
+  TestTensor four(DType::f32, 1, 4, 4, 2);
+  refuses({2, 2, 2, 2, 4}, x, four);
+  // The offset is 1, but the last window begins at column 4 of 4.
+  refuses({1, 1, 5, 5, 3}, x, y);
+  // (2 + 0 - 3) / 2 + 1 is 1 in C++, yet no window fits.
+  TestTensor tiny(DType::f32, 1, 2, 2, 2), pixel(DType::f32, 1, 1, 1, 2);
+  refuses({3, 3, 2, 2, 0}, tiny, pixel);
+
+  CHECK_THROWS_AS(cpu::maxpool_backward({.geometry = g, .dy = y, .dx = x, .taps = nullptr}), Error);
+  CHECK_THROWS_AS(ref::maxpool_backward({.geometry = g, .dy = y, .dx = x, .taps = nullptr}), Error);
+  CHECK_THROWS_AS(cpu::avgpool_forward({.x = x, .y = y}), Error);
+  CHECK_THROWS_AS(cpu::avgpool_backward({.dy = y, .dx = x}), Error);
+  CHECK(y.guards_intact());
+}
