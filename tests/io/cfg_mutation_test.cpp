@@ -44,8 +44,6 @@ bool is_start_of(const Cfg& part, const Cfg& whole) {
   return true;
 }
 
-}
-
 }  // namespace
 
 TEST_CASE("cfg: truncated at every byte") {
