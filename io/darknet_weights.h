@@ -13,7 +13,7 @@ namespace rook::io {
 struct DarknetHeader {
   std::int32_t major = 0, minor = 2, revision = 5;
   std::uint64_t seen = 0;
-  int bytes = 20;   // 16 for the old 32-bit `seen`
+  int bytes = 20;  // 16 for the old 32-bit `seen`
 };
 
 struct DarknetWeights {

@@ -12,7 +12,7 @@
 namespace rook::io {
 
 struct SafeTensor {
-  std::string dtype;                 // F64 I64 U64  F32 I32 U32  F16 BF16 I16 U16  U8 I8 BOOL
+  std::string dtype;  // F64 I64 U64  F32 I32 U32  F16 BF16 I16 U16  U8 I8 BOOL
   std::vector<std::int64_t> shape;
   std::vector<std::byte> bytes;
 
