@@ -1,0 +1,89 @@
+// Scratch memory of the CPU kernels: a stack per thread that only grows, so that nothing is allocated once every
+// operation has run with its largest shape.
+//
+//   ScratchScope scratch;
+//   float* sums = scratch.floats(count);  // not initialised, aligned to 64 bytes, good until the end of the scope
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace rook::cpu {
+
+class ScratchStack {
+ public:
+  static ScratchStack& of_this_thread() {
+    static thread_local ScratchStack stack;
+    return stack;
+  }
+
+  std::byte* take(std::size_t bytes) {
+    bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    // A chunk that is too small is left behind, so that pointers into it stay good; leave() merges them.
+    if (chunks_.empty() || used_ + bytes > chunks_.back().size) {
+      chunks_.push_back(make_chunk(chunks_.empty() ? bytes : 2 * chunks_.back().size + bytes));
+      used_ = 0;
+    }
+    std::byte* const place = chunks_.back().aligned + used_;
+    used_ += bytes;
+    return place;
+  }
+
+  struct Mark {
+    std::size_t chunks, used;
+  };
+  Mark mark() const { return {chunks_.size(), used_}; }
+  void release(Mark mark) {
+    if (chunks_.size() == mark.chunks) {
+      used_ = mark.used;
+    } else if (mark.chunks == 0 || (mark.chunks == 1 && mark.used == 0)) {
+      chunks_.erase(chunks_.begin(), chunks_.end() - 1);  // the last one is larger than all before it together
+      used_ = 0;
+    }
+    // Otherwise an outer scope still has pointers into an older chunk; the newest stays in use until that scope ends.
+  }
+
+ private:
+  static constexpr std::size_t kAlignment = 64;
+  struct Chunk {
+    std::unique_ptr<std::byte[]> memory;
+    std::byte* aligned;
+    std::size_t size;
+  };
+  static Chunk make_chunk(std::size_t size) {
+    std::unique_ptr<std::byte[]> memory(new std::byte[size + kAlignment]);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.get());
+    std::byte* const aligned = memory.get() + (kAlignment - address % kAlignment) % kAlignment;
+    return {std::move(memory), aligned, size};
+  }
+
+  std::vector<Chunk> chunks_;
+  std::size_t used_ = 0;  // bytes of the last chunk
+};
+
+class ScratchScope {
+ public:
+  ScratchScope() : stack_(ScratchStack::of_this_thread()), mark_(stack_.mark()) {}
+  ~ScratchScope() { stack_.release(mark_); }
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+
+  // `count` objects of a trivial type, not initialised.
+  template <class T>
+  T* take(std::int64_t count) {
+    static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+    return reinterpret_cast<T*>(stack_.take(static_cast<std::size_t>(count) * sizeof(T)));
+  }
+  float* floats(std::int64_t count) { return take<float>(count); }
+  double* doubles(std::int64_t count) { return take<double>(count); }
+
+ private:
+  ScratchStack& stack_;
+  ScratchStack::Mark mark_;
+};
+
+}  // namespace rook::cpu
