@@ -64,7 +64,7 @@ ROOK_HOST_DEVICE constexpr PhiloxBlock philox(PhiloxKey key, PhiloxCounter count
 // A multiple of 2^-24 in [0, 1): the upper 24 bits, which is all that a float below 1 holds evenly, so it never rounds
 // to 1.
 ROOK_HOST_DEVICE constexpr float philox_uniform(std::uint32_t word) {
-  return static_cast<float>(word >> 8) * (1.0f / 16777216.0f);
+  return static_cast<float>(static_cast<std::int32_t>(word >> 8)) * (1.0f / 16777216.0f);
 }
 
 ROOK_HOST_DEVICE constexpr Uniform4 philox_uniform(PhiloxBlock block) {

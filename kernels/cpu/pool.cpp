@@ -57,9 +57,14 @@ void maxpool_row(const MaxPoolForward& args, const Axes& axes, int n, int oy) {
         const T* source = corner + (r - rows.begin) * row_pitch + c;
         for (int s = columns.begin; s < columns.end; ++s, source += args.x.pitch) {
           const Vec value = lanes.get(source);
-          const VecInt wins = ~(value <= best) & (best == best);
-          best = wins ? value : best;
-          if constexpr (kTaps) chosen = wins ? VecUint{} + static_cast<std::uint32_t>(r * size_w + s) : chosen;
+          // Two selects instead of one with a combined mask: compilers keep each mask in a mask register.
+          if constexpr (kTaps) {
+            const VecUint tap = VecUint{} + static_cast<std::uint32_t>(r * size_w + s);
+            const VecUint unless_nan = best == best ? tap : chosen;
+            chosen = value <= best ? chosen : unless_nan;
+          }
+          const Vec unless_nan = best == best ? value : best;
+          best = value <= best ? best : unless_nan;
         }
       }
       lanes.put(out + c, best);
@@ -68,19 +73,22 @@ void maxpool_row(const MaxPoolForward& args, const Axes& axes, int n, int oy) {
   }
 }
 
-// Sums `term(lanes, n, oy, ox, tap, c)` over the windows that hold pixel (iy, ix), for one row iy of dx.
+// For one row iy of dx: each element becomes (or gains) the sum over the windows that hold its pixel of
+// term(lanes, oy, ox, window, tap, c), `window` being the number of (n, oy, ox) and `tap` that of the pixel in it.
 template <class T, class Term>
 void gather_row(const Tensor& dx, const Axes& axes, int n, int iy, Grad mode, Term term) {
   const Range rows = axes.h.windows(iy);
+  const std::int64_t first_row = std::int64_t{n} * axes.h.outputs;
   for (int ix = 0; ix < dx.w; ++ix) {
     const Range columns = axes.w.windows(ix);
     T* out = pixel_at<T>(dx, n, iy, ix);
     for_channels(dx.c, [&](auto lanes, int c) {
       Vec sum = {};
       for (int oy = rows.begin; oy < rows.end; ++oy) {
+        const std::int64_t row = (first_row + oy) * axes.w.outputs;
+        const int tap_row = (iy - axes.h.start(oy)) * axes.w.size;
         for (int ox = columns.begin; ox < columns.end; ++ox) {
-          const int tap = (iy - axes.h.start(oy)) * axes.w.size + ix - axes.w.start(ox);
-          sum += term(lanes, oy, ox, tap, c);
+          sum += term(lanes, oy, ox, row + ox, tap_row + ix - axes.w.start(ox), c);
         }
       }
       put_gradient(lanes, out + c, sum, mode);
@@ -115,13 +123,15 @@ void maxpool_backward(const MaxPoolBackward& args, Stream) {
   const Axes axes = axes_of(args.geometry, args.dx, args.dy);
   with_f32_or_bf16("maxpool_backward", args.dy.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
-    for_pixel_rows(args.dx, taps_in_all(args.geometry, args.dy), [&](int n, int iy) {
-      gather_row<T>(args.dx, axes, n, iy, args.mode, [&](auto lanes, int oy, int ox, int tap, int c) {
-        const std::int64_t window = (std::int64_t{n} * args.dy.h + oy) * args.dy.w + ox;
-        const VecUint chosen = lanes.get_indices(args.taps + window * args.dy.c + c);
-        const Vec dy = lanes.get(args.dy.template as<T>() + window * args.dy.pitch + c);
-        return chosen == static_cast<std::uint32_t>(tap) ? dy : Vec{};
-      });
+    const T* const dy = args.dy.as<T>();
+    const std::uint16_t* const taps = args.taps;
+    const std::int64_t pitch = args.dy.pitch, channels = args.dy.c;
+    for_pixel_rows(args.dx, taps_in_all(args.geometry, args.dy), [=](int n, int iy) {
+      gather_row<T>(args.dx, axes, n, iy, args.mode,
+                    [=](auto lanes, int, int, std::int64_t window, int tap, int c) -> Vec {
+                      const VecUint chosen = lanes.get_indices(taps + window * channels + c);
+                      return chosen == static_cast<std::uint32_t>(tap) ? lanes.get(dy + window * pitch + c) : Vec{};
+                    });
     });
   });
 }
@@ -157,9 +167,9 @@ void local_avgpool_backward(const LocalAvgPoolBackward& args, Stream) {
   with_f32_or_bf16("local_avgpool_backward", args.dy.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
     for_pixel_rows(args.dx, taps_in_all(args.geometry, args.dy), [&](int n, int iy) {
-      gather_row<T>(args.dx, axes, n, iy, args.mode, [&](auto lanes, int oy, int ox, int, int c) {
+      gather_row<T>(args.dx, axes, n, iy, args.mode, [&](auto lanes, int oy, int ox, std::int64_t window, int, int c) {
         const float count = static_cast<float>(axes.h.taps(oy).size()) * static_cast<float>(axes.w.taps(ox).size());
-        return lanes.get(pixel_at<T>(args.dy, n, oy, ox) + c) / count;
+        return lanes.get(args.dy.as<T>() + window * args.dy.pitch + c) / count;
       });
     });
   });
@@ -179,11 +189,12 @@ void avgpool_forward(const AvgPoolForward& args, Stream) {
       double sum[kBlock] = {};
       for (int y = 0; y < args.x.h; ++y) {
         const T* row = pixel_at<T>(args.x, n, y, 0) + first;
-        for_channels(count, [&](auto lanes, int c) {
-          Vec row_sum = {};
-          for (int x = 0; x < args.x.w; ++x) row_sum += lanes.get(row + x * args.x.pitch + c);
-          for (int lane = 0; lane < std::min(kLanes, count - c); ++lane) sum[c + lane] += row_sum[lane];
-        });
+        float row_sum[kBlock] = {};
+        for (int x = 0; x < args.x.w; ++x, row += args.x.pitch) {
+          for_channels(count,
+                       [&](auto lanes, int c) { lanes.put(row_sum + c, lanes.get(row_sum + c) + lanes.get(row + c)); });
+        }
+        for (int c = 0; c < count; ++c) sum[c] += row_sum[c];
       }
       float mean[kBlock];
       for (int c = 0; c < count; ++c) mean[c] = static_cast<float>(sum[c] / pixels);
