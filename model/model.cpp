@@ -105,6 +105,7 @@ StartReport copy_matching(Model& model, const Params& from, const Network& from_
     if (!fresh[param.node])
       report.fresh.push_back(fmt::format("{}: {} {} here, {} there", model.network->graph.nodes()[param.node].name, name_of(param.spec.role),
                                          shape_text(param.spec), source ? shape_text(source->spec) : "nothing"));
+    if (!fresh[param.node]) report.fresh_nodes.push_back(param.node);
     fresh[param.node] = true;
   }
   for (const Param& param : model.params->all()) {
@@ -125,6 +126,7 @@ StartReport start_from_darknet(Model& model, const std::string& from) {
   std::sort(with_params.begin(), with_params.end());
   with_params.erase(std::unique(with_params.begin(), with_params.end()), with_params.end());
   report.loaded = static_cast<int>(with_params.size() - imported.skipped.size());
+  report.fresh_nodes = imported.skipped;
   for (const int layer : imported.skipped)
     report.fresh.push_back(fmt::format("{}: {}", model.network->graph.nodes()[layer].name,
                                        imported.kind == ImportKind::partial ? "not in the file" : fmt::format("{} classes there", imported.file_classes)));
@@ -140,7 +142,10 @@ std::string StartReport::text() const {
 
 StartReport start_from(Model& model, const std::string& from, const LoadOptions& options) {
   StartReport report;
-  if (from != "scratch") {
+  if (from == "scratch") {
+    for (const Param& param : model.params->all())
+      if (param.spec.role == ParamRole::weights) report.fresh_nodes.push_back(param.node);
+  } else {
     if (const fs::path checkpoint = checkpoint_of(from); !checkpoint.empty()) {
       const Model other = to_model(read_checkpoint(checkpoint), checkpoint.string(), options.live);
       report = copy_matching(model, *other.params, *other.network);

@@ -41,6 +41,7 @@ struct StartReport {
   std::string source;
   int loaded = 0;                      // layers
   std::vector<std::string> fresh;      // "29 [convolutional]: filters 75 -> 51"
+  std::vector<int> fresh_nodes;
   std::string text() const;
 };
 

@@ -1,0 +1,105 @@
+// The recipes. Numbers come from training on the chess photos (docs/recipes.md tells what was measured) or, for `cfg`,
+// from the cfg.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "model/train_config.h"
+
+namespace rook {
+namespace {
+
+// Gentle changes: pieces differ by colour and small shapes, so colour moves little, and a board is a board: no vertical flip.
+AugmentSpec gentle() {
+  AugmentSpec spec;
+  spec.scale = 0.2f;
+  spec.aspect = 0.08f;
+  spec.shift = 0.12f;
+  spec.flip = 0.5f;
+  spec.hue = 0.015f;
+  spec.saturation = 1.5f;
+  spec.exposure = 1.4f;
+  spec.mosaic = 0.5f;
+  return spec;
+}
+
+TrainConfig transfer() {
+  TrainConfig config;
+  config.recipe = "transfer";
+  config.schedule = {.policy = Policy::cosine, .base = 1e-3f, .warmup = 40, .minimum = 0.02f};
+  config.augment = gentle();
+  return config;
+}
+
+TrainConfig scratch() {
+  TrainConfig config = transfer();
+  config.recipe = "scratch";
+  config.epochs = 100;
+  return config;
+}
+
+TrainConfig continued() {
+  TrainConfig config = transfer();
+  config.recipe = "continue";
+  config.schedule.base = 5e-4f;
+  return config;
+}
+
+// darknet's own: SGD, the policy and augmentation of [net], jitter and resize of the last head.
+TrainConfig from_cfg(const io::Cfg& cfg) {
+  const io::CfgSection& net = cfg.net();
+  TrainConfig config;
+  config.recipe = "cfg";
+  config.batch = std::max(1, net.integer("batch", 1));
+  config.subdivisions = std::max(1, net.integer("subdivisions", 1));
+  config.optimizer = net.integer("adam", 0) ? OptimizerKind::adamw : OptimizerKind::sgd;
+  config.momentum = net.number("momentum", 0.9f);
+  config.decay = net.number("decay", 0.0001f);
+  config.schedule = schedule_of(net);
+  config.epochs = 0;  // counted in iterations: max_batches
+  config.ema = net.number("ema_alpha", 0);
+  config.clip = 0;
+  config.loss = LossMode::darknet;
+  AugmentSpec& spec = config.augment;
+  spec.flip = net.integer("flip", 1) ? 0.5f : 0.0f;
+  spec.hue = net.number("hue", 0);
+  spec.saturation = net.number("saturation", 1);
+  spec.exposure = net.number("exposure", 1);
+  spec.mosaic = net.integer("mosaic", 0) ? 0.5f : 0.0f;
+  spec.mosaic_bound = net.integer("mosaic_bound", 0) != 0;
+  spec.min_visible = 0;
+  config.mosaic_until = 1;
+  for (int i = cfg.layers() - 1; i >= 0; --i) {
+    const io::CfgSection& head = cfg.layer(i);
+    if (head.type != "yolo" && head.type != "region" && head.type != "Gaussian_yolo") continue;
+    spec.jitter = head.number("jitter", 0.2f);
+    spec.resize = head.number("resize", 1);
+    const float random = head.number("random", 0);
+    config.multi_scale = random == 1 ? 1.4f : random > 1 ? random : 1.0f;
+    config.max_truths = head.integer("max", 200);
+    break;
+  }
+  config.preprocess = {.resampling = Resampling::half_pixel, .fit = net.integer("letter_box", 0) ? Fit::letterbox : Fit::stretch};
+  return config;
+}
+
+}  // namespace
+
+const std::vector<RecipeText>& recipe_texts() {
+  static const std::vector<RecipeText> texts{
+      {"transfer", "a few hundred photos, starting from pretrained weights: AdamW at 1e-3, 30 epochs, gentle augmentation, half of the photos in mosaics"},
+      {"scratch", "the same from random weights: 100 epochs, for there is more to learn"},
+      {"continue", "going on from an own model with more photos: half the learning rate, so that what it knows is kept"},
+      {"cfg", "what the cfg says, as darknet trains: SGD, [net]'s policy and augmentation, darknet's loss"}};
+  return texts;
+}
+
+TrainConfig recipe(const std::string& name, const io::Cfg& cfg) {
+  if (name == "transfer") return transfer();
+  if (name == "scratch") return scratch();
+  if (name == "continue") return continued();
+  if (name == "cfg") return from_cfg(cfg);
+  throw Error(fmt::format("recipe '{}' is not one of transfer, scratch, continue, cfg", name));
+}
+
+}  // namespace rook
