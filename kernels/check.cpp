@@ -54,8 +54,8 @@ void check_args(const BatchNormInference& a) {
 void check_args(const BatchNormBackward& a) {
   const char* const operation = "batchnorm_backward";
   check_tensor(operation, "z", a.z);
-  check_shape_like(operation, "dy", a.dy, "z", a.z);
-  check_like(operation, "dz", a.dz, "dy", a.dy);
+  check_like(operation, "dy", a.dy, "z", a.z);
+  check_like(operation, "dz", a.dz, "z", a.z);
   check_pointers(operation, {a.gamma, a.beta, a.mean, a.inv_std, a.dgamma, a.dbeta});
 }
 

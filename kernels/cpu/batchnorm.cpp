@@ -133,16 +133,16 @@ void normalise(const char* operation, const RowPlan& plan, const Tensor& z, cons
 }
 
 // dv = dy act'(v), and dv (z - mean).
-template <Activation A, class T, class G>
+template <Activation A, class T>
 struct GradientTerms {
   const T* z;
-  const G* dy;
+  const T* dy;
   std::int64_t z_pitch, dy_pitch;
   Normalisation n;
 
   struct Column {
     const T* z;
-    const G* dy;
+    const T* dy;
     std::int64_t z_pitch, dy_pitch;
     Vec mean, scale, beta;
     template <class Lanes>
@@ -160,16 +160,16 @@ struct GradientTerms {
 };
 
 // partials: [blocks, 2, width]
-template <Activation A, class T, class G>
+template <Activation A, class T>
 void block_gradients(const RowPlan& plan, const ChannelBlocks& blocks, const BatchNormBackward& args,
                      const Normalisation& n, float* partials) {
   parallel_for(blocks.blocks, plan.elements(), [&](std::int64_t b) {
     const auto range = blocks.range(b);
     float *sum = partials + b * 2 * blocks.width, *sum_with_z = sum + blocks.width;
     std::fill_n(sum, 2 * blocks.width, 0.0f);
-    const GradientTerms<A, T, G> terms{args.z.as<T>() + range.first_row * plan.pitch(args.z),
-                                       args.dy.as<G>() + range.first_row * plan.pitch(args.dy), plan.pitch(args.z),
-                                       plan.pitch(args.dy), n};
+    const GradientTerms<A, T> terms{args.z.as<T>() + range.first_row * plan.pitch(args.z),
+                                    args.dy.as<T>() + range.first_row * plan.pitch(args.dy), plan.pitch(args.z),
+                                    plan.pitch(args.dy), n};
     add_rows(terms, range.rows, range.width, sum, sum_with_z);
   });
 }
@@ -192,7 +192,7 @@ void combine_gradients(const ChannelBlocks& blocks, const float* partials, doubl
 }
 
 // dz = scale dv - offset - slope (z - mean), where offset and slope carry the gradient through mean and variance.
-template <Activation A, class T, class G>
+template <Activation A, class T>
 void write_gradient(const RowPlan& plan, const BatchNormBackward& args, const Normalisation& n, const float* offset,
                     const float* slope) {
   const auto gradient = [](Vec z, Vec dy, Vec mean, Vec scale, Vec beta, Vec off, Vec slo) {
@@ -200,12 +200,12 @@ void write_gradient(const RowPlan& plan, const BatchNormBackward& args, const No
     return dy * dact<A>(centred * scale + beta) * scale - off - slo * centred;
   };
   for_rows(plan, [&](std::int64_t row, std::int64_t width) {
-    map(width, gradient, args.dz.as<G>() + row * plan.pitch(args.dz), args.z.as<T>() + row * plan.pitch(args.z),
-        static_cast<const G*>(args.dy.as<G>() + row * plan.pitch(args.dy)), n.mean, n.scale, n.beta, offset, slope);
+    map(width, gradient, args.dz.as<T>() + row * plan.pitch(args.dz), args.z.as<T>() + row * plan.pitch(args.z),
+        static_cast<const T*>(args.dy.as<T>() + row * plan.pitch(args.dy)), n.mean, n.scale, n.beta, offset, slope);
   });
 }
 
-template <Activation A, class T, class G>
+template <Activation A, class T>
 void backward(const BatchNormBackward& args) {
   ScratchScope scratch;
   const std::int64_t channels = args.z.c;
@@ -215,7 +215,7 @@ void backward(const BatchNormBackward& args) {
                                         [&](std::int64_t c) { return args.inv_std[c]; });
   float* partials = scratch.floats(blocks.blocks * 2 * blocks.width);
   double* sums = scratch.doubles(2 * channels);
-  block_gradients<A, T, G>(plan, blocks, args, n, partials);
+  block_gradients<A, T>(plan, blocks, args, n, partials);
   combine_gradients(blocks, partials, sums);
 
   const double pixels = static_cast<double>(args.z.pixels());
@@ -230,7 +230,7 @@ void backward(const BatchNormBackward& args) {
     const double inv_std = args.inv_std[c];
     return args.gamma[c] * inv_std * inv_std * inv_std * sums[channels + c] / pixels;
   });
-  write_gradient<A, T, G>(plan, args, n, offset, slope);
+  write_gradient<A, T>(plan, args, n, offset, slope);
 }
 
 }  // namespace
@@ -275,10 +275,9 @@ void batchnorm_inference(const BatchNormInference& args, Stream) {
 
 void batchnorm_backward(const BatchNormBackward& args, Stream) {
   check_args(args);
-  with_f32_or_bf16("batchnorm_backward", args.z.dtype, args.dy.dtype, [&](auto z, auto gradient) {
-    with_activation(args.activation, [&](auto tag) {
-      backward<decltype(tag)::value, typename decltype(z)::Type, typename decltype(gradient)::Type>(args);
-    });
+  with_f32_or_bf16("batchnorm_backward", args.z.dtype, [&](auto storage) {
+    with_activation(args.activation,
+                    [&](auto tag) { backward<decltype(tag)::value, typename decltype(storage)::Type>(args); });
   });
 }
 

@@ -1,0 +1,138 @@
+// The optimizer's loops over the flat arrays of parameters: cut into blocks of a fixed size that never cross a segment.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/check.h"
+#include "kernels/cpu/rows.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/vec.h"
+
+namespace rook::cpu {
+namespace {
+
+constexpr std::int64_t kBlock = 16384;
+
+struct Block {
+  std::int64_t begin, end;
+  std::int32_t segment;
+};
+
+// The blocks of all segments that are not frozen, in order: nobody has computed the gradient of a frozen one.
+struct Blocks {
+  const Block* data;
+  std::int64_t count, elements;
+};
+
+Blocks cut_segments(ScratchScope& scratch, std::span<const ParamSegment> segments) {
+  std::int64_t most = 0;
+  for (const ParamSegment& segment : segments) most += (segment.end - segment.begin + kBlock - 1) / kBlock;
+  Block* blocks = scratch.take<Block>(most);
+  std::int64_t count = 0, elements = 0;
+  for (std::size_t s = 0; s < segments.size(); ++s) {
+    if (segments[s].lr_scale == 0) continue;
+    for (std::int64_t begin = segments[s].begin; begin < segments[s].end; begin += kBlock) {
+      blocks[count++] = {begin, std::min(segments[s].end, begin + kBlock), static_cast<std::int32_t>(s)};
+    }
+    elements += segments[s].end - segments[s].begin;
+  }
+  return {blocks, count, elements};
+}
+
+// Sixteen sums in double, whose order the compiler cannot change; squares of floats do not overflow a double.
+double sum_of_squares(const float* values, std::int64_t count) {
+  constexpr int kSums = 16;
+  double sums[kSums] = {};
+  std::int64_t i = 0;
+  for (; i + kSums <= count; i += kSums) {
+#pragma omp simd
+    for (int k = 0; k < kSums; ++k) sums[k] += double{values[i + k]} * values[i + k];
+  }
+  for (; i < count; ++i) sums[i % kSums] += double{values[i]} * values[i];
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace
+
+void gradient_norm(const GradientNorm& args, Stream) {
+  check_args(args);
+  ScratchScope scratch;
+  const Blocks blocks = cut_segments(scratch, args.segments);
+  double* sums = scratch.doubles(blocks.count);
+  parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
+    const Block& block = blocks.data[i];
+    sums[i] = sum_of_squares(args.gradient + block.begin, block.end - block.begin);
+  });
+  double total = 0;
+  std::int32_t bad = -1;
+  for (std::int64_t i = 0; i < blocks.count; ++i) {
+    total += sums[i];
+    // Only a non-finite element makes the sum of a block non-finite.
+    if (bad < 0 && !std::isfinite(sums[i])) bad = blocks.data[i].segment;
+  }
+  *args.sum_of_squares = total;
+  *args.bad_segment = bad;
+}
+
+void sgd_update(const SgdUpdate& args, Stream) {
+  check_args(args);
+  ScratchScope scratch;
+  const Blocks blocks = cut_segments(scratch, args.segments);
+  parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
+    const Block& block = blocks.data[i];
+    const ParamSegment& segment = args.segments[static_cast<std::size_t>(block.segment)];
+    const float rate = args.lr * segment.lr_scale, decay = segment.decay;
+    const float momentum = args.momentum, scale = args.gradient_scale;
+    float *w = args.weights + block.begin, *v = args.velocity + block.begin;
+    const float* g = args.gradient + block.begin;
+#pragma omp simd
+    for (std::int64_t k = 0; k < block.end - block.begin; ++k) {
+      v[k] = momentum * v[k] + (scale * g[k] + decay * w[k]);
+      w[k] -= rate * v[k];
+    }
+  });
+}
+
+void adamw_update(const AdamWUpdate& args, Stream) {
+  check_args(args);
+  ScratchScope scratch;
+  const Blocks blocks = cut_segments(scratch, args.segments);
+  const double step = static_cast<double>(args.step);
+  const float correct1 = static_cast<float>(1 / (1 - std::pow(double{args.beta1}, step)));
+  const float correct2 = static_cast<float>(1 / (1 - std::pow(double{args.beta2}, step)));
+  const float beta1 = args.beta1, beta2 = args.beta2, eps = args.eps, scale = args.gradient_scale;
+  parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
+    const Block& block = blocks.data[i];
+    const ParamSegment& segment = args.segments[static_cast<std::size_t>(block.segment)];
+    const float rate = args.lr * segment.lr_scale, decay = segment.decay;
+    const std::int64_t count = block.end - block.begin;
+    float *w = args.weights + block.begin, *m = args.m + block.begin, *v = args.v + block.begin;
+    const float* g = args.gradient + block.begin;
+    const float *m_in = m, *v_in = v, *w_in = w;
+    // One map per array; a block stays in the cache between them.
+    map(
+        count, [=](Vec mk, Vec gk) { return beta1 * mk + (1 - beta1) * (scale * gk); }, m, m_in, g);
+    map(
+        count, [=](Vec vk, Vec gk) { return beta2 * vk + (1 - beta2) * ((scale * gk) * (scale * gk)); }, v, v_in, g);
+    map(
+        count,
+        [=](Vec wk, Vec mk, Vec vk) { return wk - rate * (correct1 * mk / (sqrt(correct2 * vk) + eps) + decay * wk); },
+        w, w_in, m_in, v_in);
+  });
+}
+
+void ema_update(const EmaUpdate& args, Stream) {
+  check_args(args);
+  const float decay = args.decay;
+  const float* before = args.average;
+  parallel_for((args.count + kBlock - 1) / kBlock, args.count, [&](std::int64_t i) {
+    const std::int64_t begin = i * kBlock;
+    map(
+        std::min(kBlock, args.count - begin),
+        [decay](Vec average, Vec value) { return decay * average + (1 - decay) * value; }, args.average + begin,
+        before + begin, args.value + begin);
+  });
+}
+
+}  // namespace rook::cpu
