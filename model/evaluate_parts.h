@@ -1,0 +1,47 @@
+// What the evaluators share with each other and with nobody else.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/box.h"
+#include "model/evaluate.h"
+
+namespace rook {
+
+// IoU thresholds of COCO, 0.5:0.05:0.95, computed as numpy's linspace does, so that ties fall as in pycocotools.
+inline constexpr int kIouThresholds = 10;
+constexpr double iou_threshold(int t) {
+  return t == kIouThresholds - 1 ? 0.95 : 0.5 + t * ((0.95 - 0.5) / (kIouThresholds - 1));
+}
+
+template <class F>
+constexpr Box<F> box_of(const Detection& detection) {
+  return {F(detection.x), F(detection.y), F(detection.w), F(detection.h)};
+}
+
+// A detection as COCO judges it.
+struct JudgedDetection {
+  float score = 0;
+  std::int32_t image = 0, detection = 0;  // indices into the results
+  std::int32_t truth = -1;                // of the photo, that it is matched to at IoU 0.5; -1: none
+  std::uint16_t hits = 0;                 // bit t: true positive at iou_threshold(t)
+
+  bool hit(int t) const { return (hits >> t & 1) != 0; }
+};
+
+struct ClassMatches {
+  int boxes = 0;
+  std::vector<JudgedDetection> detections;  // by falling score; equal ones in the order of photos
+};
+
+// COCO's matching (pycocotools, COCOeval.evaluateImg), for each class.
+std::vector<ClassMatches> match_coco(std::span<const ImageResult> results, int classes, int max_detections);
+
+// The average precision of darknet's `detector map` at IoU 0.5, for each class; 0 for a class without boxes.
+std::vector<double> darknet_average_precision(std::span<const ImageResult> results, int classes);
+
+}  // namespace rook
