@@ -1,4 +1,5 @@
-// Labelled photos on disk: COCO JSON, YOLO txt with data.yaml, darknet .data, Pascal VOC XML; detected by what lies there.
+// Labelled photos on disk: COCO JSON, YOLO txt with data.yaml, darknet .data, Pascal VOC XML; detected by what lies
+// there.
 #pragma once
 
 #include <cstdint>
@@ -18,33 +19,44 @@ struct LabelBox {
 
 struct LabelledImage {
   std::filesystem::path file;
-  std::string name;              // file name, as lists of photos name it
-  int width = 0, height = 0;     // pixels, EXIF orientation applied
+  std::string name;           // file name, as lists of photos name it
+  int width = 0, height = 0;  // pixels, EXIF orientation applied
   std::vector<LabelBox> boxes;
 };
 
 // One thing that is wrong with the labels.
 struct Fault {
   enum class Kind {
-    missing_image, unreadable_image, missing_label, bad_line, unknown_class, out_of_range, empty_box, duplicate_box,
-    tiny_box, too_many_boxes, size_mismatch, exif_rotated, duplicate_image
+    missing_image,
+    unreadable_image,
+    missing_label,
+    bad_line,
+    unknown_class,
+    out_of_range,
+    empty_box,
+    duplicate_box,
+    tiny_box,
+    too_many_boxes,
+    size_mismatch,
+    exif_rotated,
+    duplicate_image
   };
   Kind kind;
   std::filesystem::path file;
-  int line = 0;                  // 0: the whole file
+  int line = 0;  // 0: the whole file
   std::string message;
-  bool fatal = false;            // the box or image was left out
+  bool fatal = false;  // the box or image was left out
 };
 const char* name_of(Fault::Kind kind);
 
 struct Split {
-  std::string name;              // train, valid, test
+  std::string name;  // train, valid, test
   std::vector<LabelledImage> images;
 };
 
 struct Dataset {
   std::filesystem::path root;
-  std::string format;            // "coco", "yolo", "darknet", "voc"
+  std::string format;  // "coco", "yolo", "darknet", "voc"
   std::vector<std::string> classes;
   std::vector<Split> splits;
   std::vector<Fault> faults;
@@ -54,25 +66,28 @@ struct Dataset {
 
 struct DatasetOptions {
   // Classes joined or renamed on load, from -> to (`--merge bishop=black-bishop`). Unknown names are an error.
-  std::vector<std::pair<std::string, std::string>> merge;
-  bool drop_unused_classes = false;   // leave out classes without any box (COCO supercategories), after merging
+  std::vector<std::pair<std::string, std::string>> merge = {};
+  bool drop_unused_classes = false;  // leave out classes without any box (COCO supercategories), after merging
   bool missing_label_is_negative = false;
   int max_boxes = 200;
-  int net_size = 416;                 // boxes below one pixel at this size are tiny
-  bool read_sizes = true;             // open each photo for its size (needed for faults about photos)
-  bool find_duplicates = false;       // compare the bytes of all photos (reads those that have equal file sizes)
-  bool keep_difficult = false;        // VOC objects marked <difficult>1: left out, as darknet's voc_label.py does
+  int net_size = 416;            // boxes below one pixel at this size are tiny
+  bool read_sizes = true;        // open each photo for its size (needed for faults about photos)
+  bool find_duplicates = false;  // compare the bytes of all photos (reads those that have equal file sizes)
+  bool keep_difficult = false;   // VOC objects marked <difficult>1: left out, as darknet's voc_label.py does
 };
 
-// Reads a folder or file. Everything that is wrong is listed in `faults`; throws Error when nothing at all can be read (no
-// such folder, no format recognised, broken JSON/YAML with file:line, not one usable photo).
+// Reads a folder or file. Everything that is wrong is listed in `faults`; throws Error when nothing at all can be read
+// (no such folder, no format recognised, broken JSON/YAML with file:line, not one usable photo).
 //   left out (fatal):  photos that are missing, unreadable or without labels; lines that do not parse; unknown classes;
-//                      boxes without area, not finite, or entirely outside the photo; pixel boxes of a photo of another shape
-//   kept (a warning):  boxes more than half a pixel outside (clipped); tiny and repeated boxes; more than max_boxes; photos
-//                      with an EXIF orientation; pixel boxes made for a larger or smaller copy (scaled); repeated photos
-// Splits are named train, valid, test whatever the format calls them. Pixel conventions: COCO boxes are [left, top, width,
-// height] with the first pixel spanning 0..1; VOC corners are whole pixels counted from 1, both inside the box. COCO crowds
-// (iscrowd 1) and VOC difficult objects are left out, one fault each says how many.
+//                      boxes without area, not finite, or entirely outside the photo; pixel boxes of a photo of another
+//                      shape
+//   kept (a warning):  boxes more than half a pixel outside (clipped); tiny and repeated boxes; more than max_boxes;
+//   photos
+//                      with an EXIF orientation; pixel boxes made for a larger or smaller copy (scaled); repeated
+//                      photos
+// Splits are named train, valid, test whatever the format calls them. Pixel conventions: COCO boxes are [left, top,
+// width, height] with the first pixel spanning 0..1; VOC corners are whole pixels counted from 1, both inside the box.
+// COCO crowds (iscrowd 1) and VOC difficult objects are left out, one fault each says how many.
 Dataset read_dataset(const std::filesystem::path& where, const DatasetOptions& options = {});
 
 // Keeps of a split only the images named in a list file (one name per line; with or without ending). An error names

@@ -39,19 +39,26 @@ std::uint64_t hash_file(const fs::path& file) {
 }  // namespace
 
 void find_repeated_photos(std::vector<RawSplit>& splits, std::vector<Fault>& faults) {
-  std::unordered_map<std::string, std::size_t> home;
+  struct Home {
+    std::size_t split;
+    fs::path labels;
+  };
+  std::unordered_map<std::string, Home> homes;
   for (std::size_t s = 0; s < splits.size(); ++s) {
     std::map<std::size_t, std::pair<int, fs::path>> shared;
     for (RawImage& image : splits[s].images) {
-      if (image.dropped) continue;
-      const auto [it, added] = home.emplace(image.file.lexically_normal().string(), s);
+      if (image.file.empty()) continue;
+      const auto [it, added] = homes.emplace(image.file.lexically_normal().string(), Home{s, image.labels});
       if (added) continue;
-      if (it->second == s) {
+      const Home& home = it->second;
+      image.repeated = image.labels == home.labels;
+      if (image.dropped) continue;
+      if (home.split == s) {
         image.dropped = true;
         faults.push_back({Fault::Kind::duplicate_image, image.file, 0,
                           fmt::format("stands twice in {}: the second is left out", splits[s].name), true});
-      } else if (shared[it->second].first++ == 0) {
-        shared[it->second].second = image.file;
+      } else if (shared[home.split].first++ == 0) {
+        shared[home.split].second = image.file;
       }
     }
     for (const auto& [other, count] : shared) {

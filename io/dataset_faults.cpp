@@ -59,8 +59,9 @@ namespace {
 // Checks one photo and its boxes. `number` gives the class after merging for each class number of the labels.
 class ImageCheck {
  public:
-  ImageCheck(RawImage& raw, std::span<const int> number, const DatasetOptions& options)
-      : raw_(raw), number_(number), options_(options) {}
+  ImageCheck(RawImage& raw, std::span<const int> number, const std::vector<std::string>& classes,
+             const DatasetOptions& options)
+      : raw_(raw), number_(number), classes_(classes), options_(options) {}
 
   std::optional<LabelledImage> run();
 
@@ -77,6 +78,7 @@ class ImageCheck {
 
   RawImage& raw_;
   std::span<const int> number_;
+  const std::vector<std::string>& classes_;
   const DatasetOptions& options_;
   LabelledImage out_;
   int frame_width_ = 0, frame_height_ = 0;  // what pixel boxes are relative to
@@ -182,8 +184,8 @@ bool ImageCheck::clip(RawBox& box, const std::string& text) {
 
 void ImageCheck::warn_about(const LabelBox& box, int line, const std::string& text) {
   if (!seen_.insert({box.cls, box.x, box.y, box.w, box.h}).second) {
-    box_fault(Fault::Kind::duplicate_box, line, fmt::format("box {} of class {} stands there already", text, box.cls),
-              false);
+    box_fault(Fault::Kind::duplicate_box, line,
+              fmt::format("a second {} at {}", classes_[static_cast<std::size_t>(box.cls)], text), false);
   }
   const float net = static_cast<float>(options_.net_size);
   if (box.w * net < 1 || box.h * net < 1) {
@@ -233,13 +235,6 @@ std::optional<LabelledImage> ImageCheck::run() {
   return std::move(out_);
 }
 
-void drop_repeated_faults(std::vector<Fault>& faults) {
-  std::set<std::tuple<Fault::Kind, std::string, int, std::string>> seen;
-  std::erase_if(faults, [&](const Fault& fault) {
-    return !seen.insert({fault.kind, fault.file.string(), fault.line, fault.message}).second;
-  });
-}
-
 }  // namespace
 
 Dataset finish_dataset(RawDataset raw, const DatasetOptions& options) {
@@ -259,18 +254,19 @@ Dataset finish_dataset(RawDataset raw, const DatasetOptions& options) {
   std::size_t kept = 0;
   for (RawSplit& part : raw.splits) {
     std::vector<std::optional<LabelledImage>> checked(part.images.size());
-    parallel_for(part.images.size(),
-                 [&](std::size_t i) { checked[i] = ImageCheck(part.images[i], number, options).run(); });
+    parallel_for(part.images.size(), [&](std::size_t i) {
+      checked[i] = ImageCheck(part.images[i], number, dataset.classes, options).run();
+    });
     Split split{.name = part.name, .images = {}};
     for (std::size_t i = 0; i < checked.size(); ++i) {
       if (checked[i]) split.images.push_back(std::move(*checked[i]));
+      if (part.images[i].repeated) continue;
       std::move(part.images[i].faults.begin(), part.images[i].faults.end(), std::back_inserter(dataset.faults));
     }
     kept += split.images.size();
     dataset.splits.push_back(std::move(split));
   }
   if (options.find_duplicates) find_equal_photos(dataset.splits, dataset.faults);
-  drop_repeated_faults(dataset.faults);
   if (kept == 0) {
     std::string why;
     if (!dataset.faults.empty()) {

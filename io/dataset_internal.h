@@ -34,6 +34,7 @@ struct RawImage {
   int line = 0;                  // of that size in `labels`
   bool pixels = false;           // unit of the boxes
   bool dropped = false;          // left out; a fault says why
+  bool repeated = false;         // a photo of another split with the same labels: its faults are listed there
   std::vector<RawBox> boxes;
   std::vector<Fault> faults;
 };
@@ -141,7 +142,7 @@ template <class Function>
 void parallel_for(std::size_t count, const Function& fn) {
   std::exception_ptr first;
   std::size_t first_index = count;
-#pragma omp parallel for schedule(dynamic, 8)
+#pragma omp parallel for schedule(dynamic, 8) if (count > 32)
   for (std::size_t i = 0; i < count; ++i) {
     try {
       fn(i);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include "io/cfg.h"
 #include "io/dataset_internal.h"
 
 namespace rook::io::detail {
@@ -48,6 +49,7 @@ struct DataYaml {
   };
   std::vector<Entry> entries;
   std::string path;
+  std::vector<Fault> faults;
 };
 
 int line_of(const YAML::Node& node) {
@@ -90,7 +92,16 @@ std::vector<std::string> parse_yaml_names(const fs::path& file, const YAML::Node
   return names;
 }
 
-void parse_yaml_entry(const fs::path& file, const std::string& key, const YAML::Node& value, DataYaml& data) {
+// Other tools keep keys of their own in the file, so only those that look like a slip are worth a word.
+void check_unknown_key(const fs::path& file, const std::string& key, int line, DataYaml& data) {
+  const std::optional<std::string> meant = did_you_mean(key, {"train", "val", "valid", "test", "names", "nc", "path"});
+  if (!meant) return;
+  data.faults.push_back({Fault::Kind::bad_line, file, line,
+                         fmt::format("unknown key '{}' is ignored: did you mean '{}'?", key, *meant), false});
+}
+
+// False for a key it does not know.
+bool parse_yaml_entry(const fs::path& file, const std::string& key, const YAML::Node& value, DataYaml& data) {
   if (key == "names") {
     data.names = parse_yaml_names(file, value);
   } else if (key == "nc") {
@@ -103,13 +114,16 @@ void parse_yaml_entry(const fs::path& file, const std::string& key, const YAML::
     if (!value.IsNull()) data.path = text_of(file, value, key);
   } else if (key == "train" || key == "val" || key == "valid" || key == "validation" || key == "test") {
     const std::string split = *split_name(key);
-    if (value.IsNull()) return;
+    if (value.IsNull()) return true;
     if (value.IsSequence()) {
       for (const YAML::Node& part : value) data.entries.push_back({split, text_of(file, part, key), line_of(part)});
     } else {
       data.entries.push_back({split, text_of(file, value, key), line_of(value)});
     }
+  } else {
+    return false;
   }
+  return true;
 }
 
 DataYaml parse_yaml(const fs::path& file) {
@@ -124,7 +138,7 @@ DataYaml parse_yaml(const fs::path& file) {
       if (!keys.insert(key).second) {
         throw error_at(file, line_of(entry.first), fmt::format("'{}' stands here a second time", key));
       }
-      parse_yaml_entry(file, key, entry.second, data);
+      if (!parse_yaml_entry(file, key, entry.second, data)) check_unknown_key(file, key, line_of(entry.first), data);
     }
     if (!data.names.empty() && data.classes != 0 && data.classes != static_cast<int>(data.names.size())) {
       throw error_at(file, line_of(root["nc"]),
@@ -175,6 +189,21 @@ void add_source(const fs::path& where, std::span<const fs::path> bases, RawSplit
     read_photo_list(where, bases, split, faults);
   }
 }
+
+// Folders named for two splits are read twice, their faults told once.
+class SourceReader {
+ public:
+  explicit SourceReader(RawDataset& raw) : raw_(raw) {}
+  void add(const std::string& split, const fs::path& where, std::span<const fs::path> bases) {
+    std::vector<Fault> faults;
+    add_source(where, bases, raw_.split(split), faults);
+    if (seen_.insert(where).second) raw_.faults.insert(raw_.faults.end(), faults.begin(), faults.end());
+  }
+
+ private:
+  RawDataset& raw_;
+  std::set<fs::path> seen_;
+};
 
 void load_all(RawDataset& raw, const DatasetOptions& options) {
   for (RawSplit& split : raw.splits) load_yolo_labels(split.images, options);
@@ -273,6 +302,8 @@ RawDataset read_yolo_yaml(const fs::path& yaml, const DatasetOptions& options) {
   RawDataset raw;
   raw.root = folder;
   raw.format = "yolo";
+  raw.faults = data.faults;
+  SourceReader reader(raw);
   for (const DataYaml::Entry& entry : data.entries) {
     const fs::path where = resolve_entry(data, entry.text, folder);
     if (where.empty()) {
@@ -281,16 +312,16 @@ RawDataset read_yolo_yaml(const fs::path& yaml, const DatasetOptions& options) {
       continue;
     }
     const std::vector<fs::path> bases = {where.parent_path(), folder / data.path, folder, fs::current_path()};
-    add_source(where, bases, raw.split(entry.split), raw.faults);
+    reader.add(entry.split, where, bases);
   }
   load_all(raw, options);
-  raw.classes = data.names;
   const fs::path names = find_names(folder);
-  if (raw.classes.empty() && !names.empty() && data.classes == 0) raw.classes = read_names(names);
-  for (int i = 0; raw.classes.empty() && i < data.classes; ++i) raw.classes.push_back("");
-  if (raw.classes.empty()) raw.classes = numbered_classes(raw);
-  for (std::size_t i = 0; i < raw.classes.size(); ++i) {
-    if (raw.classes[i].empty()) raw.classes[i] = fmt::format("class_{}", i);
+  if (!data.names.empty()) {
+    raw.classes = data.names;
+  } else if (data.classes > 0) {
+    for (int i = 0; i < data.classes; ++i) raw.classes.push_back(fmt::format("class_{}", i));
+  } else {
+    raw.classes = names.empty() ? numbered_classes(raw) : read_names(names);
   }
   return raw;
 }
@@ -300,9 +331,10 @@ RawDataset read_yolo_folders(const fs::path& root, const std::vector<YoloSource>
   RawDataset raw;
   raw.root = root;
   raw.format = "yolo";
+  SourceReader reader(raw);
   for (const YoloSource& source : sources) {
     const std::vector<fs::path> bases = {source.where.parent_path(), root};
-    add_source(source.where, bases, raw.split(source.split), raw.faults);
+    reader.add(source.split, source.where, bases);
   }
   load_all(raw, options);
   const fs::path names = find_names(root);
