@@ -1,0 +1,79 @@
+#include "model/train_data.h"
+
+#include <exception>
+#include <fmt/format.h>
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+#include "io/image.h"
+#include "kernels/philox.h"
+
+namespace rook {
+namespace {
+
+// The same box on the letterboxed picture: the inverse of undo_letterbox.
+Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h) {
+  const bool wide = static_cast<float>(net_w) / photo_w < static_cast<float>(net_h) / photo_h;
+  const int new_w = wide ? net_w : photo_w * net_h / photo_h;
+  const int new_h = wide ? photo_h * net_w / photo_w : net_h;
+  const float sx = static_cast<float>(new_w) / net_w, sy = static_cast<float>(new_h) / net_h;
+  const float left = static_cast<float>((net_w - new_w) / 2) / net_w, top = static_cast<float>((net_h - new_h) / 2) / net_h;
+  return {truth.x * sx + left, truth.y * sy + top, truth.w * sx, truth.h * sy, truth.cls};
+}
+
+}  // namespace
+
+PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess, const std::function<void(int, int)>& progress) {
+  const std::size_t count = split.images.size(), bytes = static_cast<std::size_t>(width) * height * 3;
+  if (count == 0) throw Error(fmt::format("split '{}' has no photos", split.name));
+  pixels_.resize(count * bytes);
+  images_.resize(count);
+  truths_.resize(count);
+  original_truths_.resize(count);
+  photo_sizes_.resize(count);
+  for (const io::LabelledImage& image : split.images) {
+    names_.push_back(image.name);
+    files_.push_back(image.file.string());
+  }
+  std::vector<std::exception_ptr> failures(count);
+  int done = 0;
+#pragma omp parallel for schedule(dynamic)
+  for (std::size_t i = 0; i < count; ++i) {
+    try {
+      const io::Image photo = io::read_image(split.images[i].file);
+      std::uint8_t* to = pixels_.data() + i * bytes;
+      cpu::resize({.pixels = photo.pixels.data(), .width = photo.width, .height = photo.height, .channels = 3,
+                   .y = make_tensor(to, DType::u8, 1, height, width, 3), .resampling = preprocess.resampling, .fit = preprocess.fit});
+      photo_sizes_[i] = {photo.width, photo.height};
+      for (const io::LabelBox& box : split.images[i].boxes) {
+        const Truth truth{box.x, box.y, box.w, box.h, box.cls};
+        original_truths_[i].push_back(truth);
+        truths_[i].push_back(preprocess.fit == Fit::letterbox ? letterboxed(truth, photo.width, photo.height, width, height) : truth);
+      }
+      images_[i] = {.pixels = to, .width = width, .height = height, .truths = truths_[i].data(), .truth_count = static_cast<int>(truths_[i].size())};
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+#pragma omp critical
+    if (progress) progress(++done, static_cast<int>(count));
+  }
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+}
+
+std::int32_t EpochOrder::at(std::int64_t sample) {
+  const std::int64_t epoch = sample / photos_;
+  if (epoch != epoch_) {
+    order_.resize(static_cast<std::size_t>(photos_));
+    std::iota(order_.begin(), order_.end(), 0);
+    for (int i = photos_ - 1; i > 0; --i) {  // Fisher-Yates
+      const auto block = philox(philox_key(seed_), {.slot = static_cast<std::uint32_t>(i), .iteration = static_cast<std::uint32_t>(epoch), .stream = philox_stream(PhiloxUse::shuffle)});
+      std::swap(order_[i], order_[philox_below(block.x, static_cast<std::uint32_t>(i) + 1)]);
+    }
+    epoch_ = epoch;
+  }
+  return order_[static_cast<std::size_t>(sample % photos_)];
+}
+
+}  // namespace rook

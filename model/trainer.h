@@ -1,0 +1,110 @@
+// Training: epochs of augmented batches, loss, backward, update, evaluation in the same process, checkpoints.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/checkpoint.h"
+#include "model/detector.h"
+#include "model/evaluate.h"
+#include "model/train_config.h"
+#include "model/train_data.h"
+
+namespace rook {
+
+struct StepInfo {
+  std::int64_t iteration = 0, iterations = 0;
+  double epoch = 0, epochs = 0;
+  LossParts loss{};
+  float lr = 0;
+  double gradient_norm = 0;
+  int width = 0, height = 0;
+  int photos = 0;               // of this step
+  double seconds = 0;           // of this step
+};
+
+struct EvalInfo {
+  std::int64_t iteration = 0;
+  double epoch = 0;
+  Evaluation evaluation;
+  bool best = false;
+  double seconds = 0;
+};
+
+struct TrainerOptions {
+  const Backend* backend = nullptr;
+  std::filesystem::path folder;             // of the run
+  std::string conv;
+  const std::atomic<bool>* stop = nullptr;  // set from outside: end the step, save, return
+  std::function<void(const StepInfo&)> on_step;
+  std::function<void(const EvalInfo&)> on_evaluation;
+  double save_every_s = 30;                 // last.safetensors at least this often
+};
+
+enum class TrainEnd { finished, reached, patience, interrupted };
+
+struct TrainResult {
+  TrainEnd end = TrainEnd::finished;
+  std::int64_t iterations = 0;
+  double best_map50 = -1, best_map50_95 = 0;
+  double best_epoch = 0;
+};
+
+class Trainer {
+ public:
+  // `valid` may be null (no evaluation). `fresh_nodes` are those whose start is random: head biases are set there.
+  Trainer(Model& model, const TrainConfig& config, const PhotoCache& train, const PhotoCache* valid, const TrainerOptions& options);
+
+  // Goes on from a checkpoint of the same run, to the bit.
+  void resume(const Checkpoint& checkpoint);
+  // Sets the biases of the heads' convolutions among `nodes` so that a fresh head starts by finding nothing.
+  void prepare_fresh_heads(const std::vector<int>& nodes);
+
+  TrainResult run();
+
+  // Evaluates the EMA weights (or the live ones where there is no EMA) on photos of the network's size.
+  std::vector<ImageResult> detect_all(const PhotoCache& photos);
+
+ private:
+  struct Batch;
+  float step();
+  void forward_backward(int part, std::int64_t first_sample);
+  void check_finite(const std::vector<std::int32_t>& photos) const;
+  void update(float lr);
+  void evaluate_now();
+  void save_last() const;
+  Checkpoint snapshot(bool with_state) const;
+  std::pair<int, int> size_at(std::int64_t iteration) const;
+  bool evaluation_due() const;
+  float* ema_or_live();
+
+  Model& model_;
+  TrainConfig config_;
+  const PhotoCache& train_;
+  const PhotoCache* valid_;
+  TrainerOptions options_;
+  Executor executor_;
+  std::optional<Detector> detector_;
+  EpochOrder order_;
+  std::vector<ParamSegment> segments_;
+  std::vector<float> ema_;
+  std::vector<float> moment1_, moment2_;   // sgd: velocity in moment1
+  std::vector<Truth> truths_;
+  std::vector<std::int32_t> truth_counts_;
+  std::vector<float> image_loss_;
+  std::vector<LossParts> parts_;
+  std::vector<std::byte> loss_workspace_;
+  std::int64_t iteration_ = 0, iterations_ = 0;
+  double gradient_norm_ = 0;
+  LossParts step_loss_{};
+  TrainResult result_;
+  int evaluations_without_better_ = 0;
+};
+
+const char* name_of(TrainEnd end);
+
+}  // namespace rook
