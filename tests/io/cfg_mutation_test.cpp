@@ -1,5 +1,6 @@
 // Damaged text: an error or a cfg that says what the text says; never a crash, never a change that cannot be seen.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <random>
 
@@ -101,9 +102,9 @@ TEST_CASE("cfg: random texts of the right words") {
     for (std::size_t sections = pick(4); sections > 0; --sections) {
       const CfgSchema& schema = all_schemas()[pick(all_schemas().size())];
       const auto keys = key_names(schema);
-      text += "[" + std::string(schema.type) + "]\n";
+      text += fmt::format("[{}]\n", schema.type);
       for (std::size_t entries = pick(4); entries > 0; --entries)
-        text += keys[pick(keys.size())] + "=" + values[pick(values.size())] + "\n";
+        text += fmt::format("{}={}\n", keys[pick(keys.size())], values[pick(values.size())]);
     }
     INFO(text);
     CHECK(stable(text, {}));

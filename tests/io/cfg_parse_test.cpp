@@ -1,5 +1,6 @@
 // The grammar: what is accepted, with which values, and the exact error of everything else.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <filesystem>
 #include <fstream>
@@ -235,7 +236,7 @@ TEST_CASE("cfg: keys that rook does not act on") {
 TEST_CASE("cfg: sections out of scope are read, for the network builder to refuse") {
   for (const char* type :
        {"rnn", "gru", "lstm", "crnn", "conv_lstm", "history", "contrastive", "local", "detection", "iseg"}) {
-    const Cfg cfg = parse_cfg(net("[" + std::string(type) + "]\nanything = at, all\n"), "small.cfg");
+    const Cfg cfg = parse_cfg(net(fmt::format("[{}]\nanything = at, all\n", type)), "small.cfg");
     CHECK(cfg.layer(0).type == type);
     CHECK(cfg.layer(0).text("anything", "") == "at, all");
     CHECK(same_sections(cfg, parse_cfg(cfg.to_text(), "small.cfg")));
