@@ -91,6 +91,12 @@ struct BoxPair {
   F dw_dx = 0, dw_dw = 0, dh_dy = 0, dh_dh = 0;  // of the enclosing width and height
 };
 
+// 1 when a > b, 0 when a < b; one half at the kink, so that a perfect box is pulled nowhere.
+template <class F>
+constexpr F step(F a, F b) {
+  return a > b ? F(1) : a < b ? F(0) : F(0.5);
+}
+
 template <class F>
 constexpr BoxPair<F> compare_boxes(const Box<F>& p, const Box<F>& t) {
   const F p_left = p.x - p.w / 2, p_right = p.x + p.w / 2, p_top = p.y - p.h / 2, p_bottom = p.y + p.h / 2;
@@ -100,16 +106,16 @@ constexpr BoxPair<F> compare_boxes(const Box<F>& p, const Box<F>& t) {
   BoxPair<F> pair;
   if (w > 0 && h > 0) {
     pair.intersection = w * h;
-    const F left = p_left > t_left ? -h : F(0), right = p_right < t_right ? h : F(0);
-    const F top = p_top > t_top ? -w : F(0), bottom = p_bottom < t_bottom ? w : F(0);
+    const F left = -h * step(p_left, t_left), right = h * step(t_right, p_right);
+    const F top = -w * step(p_top, t_top), bottom = w * step(t_bottom, p_bottom);
     pair.d_intersection = {left + right, top + bottom, (right - left) / 2, (bottom - top) / 2};
   }
   pair.united = p.w * p.h + t.w * t.h - pair.intersection;
   pair.d_united = combine(F(1), Box<F>{0, 0, p.h, p.w}, F(-1), pair.d_intersection);
   pair.enclosing_w = std::max(p_right, t_right) - std::min(p_left, t_left);
   pair.enclosing_h = std::max(p_bottom, t_bottom) - std::min(p_top, t_top);
-  const F left = p_left < t_left ? F(1) : F(0), right = p_right > t_right ? F(1) : F(0);
-  const F top = p_top < t_top ? F(1) : F(0), bottom = p_bottom > t_bottom ? F(1) : F(0);
+  const F left = step(t_left, p_left), right = step(p_right, t_right);
+  const F top = step(t_top, p_top), bottom = step(p_bottom, t_bottom);
   pair.dw_dx = right - left;
   pair.dw_dw = (right + left) / 2;
   pair.dh_dy = bottom - top;
