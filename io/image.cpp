@@ -19,6 +19,7 @@
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
+#define STBI_ASSERT(condition) static_cast<void>(0)
 #define STBI_MALLOC(bytes) std::calloc(1, bytes)
 #define STBI_REALLOC(pointer, bytes) std::realloc(pointer, bytes)
 #define STBI_FREE(pointer) std::free(pointer)
@@ -123,7 +124,7 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
   if (width != info.width || height != info.height) throw Error(fmt::format("{}: damaged: two sizes", name));
 
   const Orientation upright = orient(width, height, exif == Exif::apply ? info.orientation : 1);
-  Image image{.width = upright.width, .height = upright.height, .channels = channels, .pixels = {}};
+  Image image{.width = upright.width, .height = upright.height, .channels = channels};
   image.pixels.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) *
                       static_cast<std::size_t>(channels));
   if (through_rgba) {

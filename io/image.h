@@ -12,7 +12,7 @@ namespace rook::io {
 // 8-bit pixels [height, width, channels], rows without gaps.
 struct Image {
   int width = 0, height = 0, channels = 3;
-  std::vector<std::uint8_t> pixels;
+  std::vector<std::uint8_t> pixels = {};
 };
 
 enum class Exif { apply, ignore };
@@ -39,7 +39,7 @@ std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality = 85);
 struct DrawnBox {
   float left = 0, top = 0, width = 0, height = 0;
   int color = 0;
-  std::string label;
+  std::string label = {};
   bool dashed = false;
 };
 void draw_boxes(Image& image, std::span<const DrawnBox> boxes);

@@ -59,6 +59,7 @@ class JpegWalk {
       if (marker == kTem || (marker >= kRst0 && marker <= kSoi)) continue;  // stand alone
       const Bytes payload = segment();
       if (is_frame(marker)) frame(payload);
+      if (marker == kDht) huffman_tables(payload);
       if (marker == kApp1 && scanned_.empty()) exif(payload);
       if (marker == kSos) {
         if (info_.width == 0) fail_damaged(name_, "JPEG", "pixel data before the size");
@@ -76,8 +77,8 @@ class JpegWalk {
   }
 
  private:
-  static constexpr std::uint8_t kTem = 0x01, kRst0 = 0xD0, kRst7 = 0xD7, kSoi = 0xD8, kEoi = 0xD9, kSos = 0xDA;
-  static constexpr std::uint8_t kApp1 = 0xE1;
+  static constexpr std::uint8_t kTem = 0x01, kRst0 = 0xD0, kSoi = 0xD8, kEoi = 0xD9, kSos = 0xDA;
+  static constexpr std::uint8_t kDht = 0xC4, kApp1 = 0xE1;
 
   // SOF0..SOF15 without DHT, JPG and DAC, which lie among them.
   static bool is_frame(std::uint8_t marker) {
@@ -117,6 +118,18 @@ class JpegWalk {
     info_.components = payload[5];
     if (info_.width == 0 || info_.height == 0) fail_damaged(name_, "JPEG", "no size");
     for (std::size_t i = 0; i < payload[5]; ++i) frame_.push_back(payload[6 + 3 * i]);
+  }
+
+  // {class and index, 16 counts, as many symbols as the counts add up to, at most 256} once or more. The decoder writes
+  // past its tables when there are more.
+  void huffman_tables(Bytes payload) {
+    constexpr std::size_t kHead = 17;
+    while (!payload.empty()) {
+      std::size_t symbols = 0;
+      for (std::size_t i = 1; i < std::min(kHead, payload.size()); ++i) symbols += payload[i];
+      if (symbols > 256 || payload.size() < kHead + symbols) fail_damaged(name_, "JPEG", "impossible Huffman table");
+      payload = payload.subspan(kHead + symbols);
+    }
   }
 
   void exif(Bytes payload) {
