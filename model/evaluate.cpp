@@ -171,7 +171,8 @@ ClassResult summarise(const std::string& name, const ClassMatches& matches, doub
   result.boxes = matches.boxes;
   result.darknet_ap50 = darknet_ap50;
   result.ap50 = average_precision(matches, 0);
-  for (int t = 0; t < kIouThresholds; ++t) result.ap50_95 += average_precision(matches, t) / kIouThresholds;
+  for (int t = 0; t < kIouThresholds; ++t) result.ap50_95 += average_precision(matches, t);
+  result.ap50_95 /= kIouThresholds;
   for (const JudgedDetection& judged : matches.detections) {
     if (judged.score > conf) ++(judged.hit(0) ? result.true_positives : result.false_positives);
   }

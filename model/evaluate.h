@@ -14,9 +14,9 @@ namespace rook {
 // What a network said of a photo and what is there. Boxes are relative to the original photo, 0..1.
 struct ImageResult {
   std::string name;
-  int width = 0, height = 0;          // pixels of the original
-  std::vector<Detection> detections;  // after NMS, score above the evaluation floor, in any order
-  std::vector<Truth> truths;
+  int width = 0, height = 0;               // pixels of the original
+  std::vector<Detection> detections = {};  // after NMS, score above the evaluation floor, in any order
+  std::vector<Truth> truths = {};
 };
 
 struct PrPoint {
@@ -34,9 +34,8 @@ struct ClassResult {
 
 struct Evaluation {
   int images = 0, boxes = 0;
-  double map50 = 0,
-         map50_95 = 0;       // COCO: 101 points, IoU 0.5 and 0.5:0.05:0.95, at most 100 detections of a class a photo
-  double darknet_map50 = 0;  // darknet `detector map`: AUC, all classes counted
+  double map50 = 0, map50_95 = 0;                         // COCO: 101 points, IoU 0.5 and 0.5:0.05:0.95
+  double darknet_map50 = 0;                               // darknet `detector map`: AUC, all classes counted
   double conf = 0.25, precision = 0, recall = 0, f1 = 0;  // score > conf, over all classes, IoU 0.5
   PrPoint best_f1;                                        // its conf lies halfway to the next lower score
   std::vector<ClassResult> classes;
