@@ -24,6 +24,7 @@ namespace rook::cpu {
 namespace {
 
 using Float4 [[gnu::vector_size(16)]] = float;
+using Int4 [[gnu::vector_size(16)]] = std::int32_t;
 
 constexpr int kBand = 32;        // rows of one piece of work
 constexpr float kGrey = 127.5f;  // outside the photo
@@ -33,14 +34,14 @@ struct Scratch {
   std::vector<std::int32_t> columns;  // first tap of each output column, in elements of the line
   std::vector<float> weights;         // of the second tap
   std::vector<float> line;            // blended row of the photo, from element `line_begin` on
-  std::vector<float> pixels;          // [columns, 4] r, g, b, unused
+  std::vector<float> pixels;          // [columns rounded up to 4, 4] r, g, b, unused
   std::int32_t line_begin = 0, line_end = 0;
 
   Scratch(int out_width, int photo_width)
       : columns(out_width),
         weights(out_width),
         line(std::size_t(photo_width + 2) * 3),
-        pixels(std::size_t(out_width) * 4) {}
+        pixels((std::size_t(out_width) + 3) / 4 * 16) {}
 };
 
 struct Tap {
@@ -97,40 +98,55 @@ void read_columns(int count, Scratch& scratch) {
   }
 }
 
-float larger(float a, float b) {
+// Lane by lane. Written on vectors because GCC, left alone, keeps the choices of the colour change as branches.
+Float4 larger(Float4 a, Float4 b) {
   return a > b ? a : b;
 }
-float smaller(float a, float b) {
+Float4 smaller(Float4 a, Float4 b) {
   return a < b ? a : b;
+}
+Float4 clamp(Float4 x, float limit) {
+  return larger(Float4{}, smaller(limit + Float4{}, x));
+}
+
+// Four pixels of four channels to four channels of four pixels, and back.
+void transpose(Float4& a, Float4& b, Float4& c, Float4& d) {
+  const Float4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Float4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+  b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+  c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+  d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 
 // One channel of HSV to RGB (the k-formula): value - chroma * clamp(min(k, 4 - k), 0, 1), k = (n + hue) mod 6 with hue
-// in sixths, not negative, and n = 5, 3, 1 for red, green, blue. Kept to 0..255. By truncation, because GCC leaves a
-// loop with std::floor scalar.
-float channel_of(float hue, float n, float value, float chroma) {
-  const float sum = n + hue;
-  const float k = sum - 6 * static_cast<float>(static_cast<std::int32_t>(sum * (1.0f / 6)));
-  const float share = larger(0, smaller(1, smaller(k, 4 - k)));
-  return larger(0, smaller(255, value - chroma * share));
+// in sixths, not negative, and n = 5, 3, 1 for red, green, blue. Kept to 0..255.
+Float4 channel_of(Float4 hue, float n, Float4 value, Float4 chroma) {
+  const Float4 sum = n + hue;
+  const Float4 turns = __builtin_convertvector(__builtin_convertvector(sum * (1.0f / 6), Int4), Float4);
+  const Float4 k = sum - 6 * turns;
+  return clamp(value - chroma * clamp(smaller(k, 4 - k), 1), 255);
 }
 
 // darknet's float HSV change (darknet.md 8.4). Saturation is chroma / value, so value * saturation' is the chroma
-// scaled by both factors: no division by the value.
+// scaled by both factors: no division by the value. Works on whole groups of four pixels.
 void recolour(const AugmentPatch& patch, int count, float* pixels) {
   const float turn = 6 + 6 * patch.hue, exposure = patch.exposure, scale = patch.exposure * patch.saturation;
-#pragma omp simd
-  for (int i = 0; i < count; ++i) {
-    const float r = pixels[4 * i], g = pixels[4 * i + 1], b = pixels[4 * i + 2];
-    const float high = larger(r, larger(g, b)), delta = high - smaller(r, smaller(g, b));
-    const float inverse = 1 / larger(delta, 1e-6f);  // grey: the chroma is 0, any hue does
-    const float from_green = 2 + (b - r) * inverse, from_blue = 4 + (r - g) * inverse;
-    const float not_red = g == high ? from_green : from_blue;
-    const float hue = turn + (r == high ? (g - b) * inverse : not_red);
-    const float value = exposure * high, chroma = scale * delta;
-    pixels[4 * i] = channel_of(hue, 5, value, chroma);
-    pixels[4 * i + 1] = channel_of(hue, 3, value, chroma);
-    pixels[4 * i + 2] = channel_of(hue, 1, value, chroma);
-    pixels[4 * i + 3] = 0;
+  for (int i = 0; i < count; i += 4) {
+    Float4 group[4];
+    std::memcpy(group, pixels + std::size_t{4} * i, sizeof group);
+    Float4 &r = group[0], &g = group[1], &b = group[2];
+    transpose(r, g, b, group[3]);
+    const Float4 high = larger(r, larger(g, b)), delta = high - smaller(r, smaller(g, b));
+    const Float4 inverse = 1 / (delta + 1e-6f);  // grey: the chroma is 0, any hue does
+    const Float4 not_red = g == high ? 2 + (b - r) * inverse : 4 + (r - g) * inverse;
+    const Float4 hue = turn + (r == high ? (g - b) * inverse : not_red);
+    const Float4 value = exposure * high, chroma = scale * delta;
+    r = channel_of(hue, 5, value, chroma);
+    g = channel_of(hue, 3, value, chroma);
+    b = channel_of(hue, 1, value, chroma);
+    transpose(r, g, b, group[3]);
+    std::memcpy(pixels + std::size_t{4} * i, group, sizeof group);
   }
 }
 
