@@ -334,7 +334,7 @@ Comparison compare(const TestArray<T>& actual, const TestArray<U>& expected, Tol
 
 // Values within tolerance, guards of both untouched.
 template <class Owner, class OtherOwner>
-void check_close(const char* what, const Owner& actual, const OtherOwner& expected, Tolerance tolerance) {
+void check_close(const std::string& what, const Owner& actual, const OtherOwner& expected, Tolerance tolerance) {
   const Comparison result = compare(actual, expected, tolerance);
   CHECK_MESSAGE(result.ok, what, ": ", result.message);
   CHECK_MESSAGE(actual.guards_intact(), what, ": written outside of the tensor");
@@ -381,8 +381,8 @@ inline double weighted_sum(const TestTensor& y, const TestTensor& weight) {
 // Compares `gradient` with central differences of `loss()` as elements of `x` (f64 or f32 owner) are moved by +-step;
 // at most `samples` elements, drawn from `random` when there are more.
 template <class Owner, class Gradient, class Loss>
-void check_gradient(const char* what, Owner& x, const Gradient& gradient, std::int64_t count, Loss loss, Random& random,
-                    double step = 1e-5, Tolerance tolerance = {1e-6, 1e-6}, std::int64_t samples = 60) {
+void check_gradient(const std::string& what, Owner& x, const Gradient& gradient, std::int64_t count, Loss loss,
+                    Random& random, double step = 1e-5, Tolerance tolerance = {1e-6, 1e-6}, std::int64_t samples = 60) {
   for (std::int64_t k = 0; k < std::min(count, samples); ++k) {
     const std::int64_t i = count <= samples ? k : random.below(count);
     const auto at = [&](double value) {

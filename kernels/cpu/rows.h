@@ -51,20 +51,15 @@ inline RowPlan plan_elements(std::initializer_list<const Tensor*> tensors) {
   return plan_rows(tensors, std::max<std::int64_t>(1, kElements / (*tensors.begin())->c));
 }
 
-// For operations with a parameter per channel: where the channels do not fill vectors, as many pixels side by side as
-// make the row a multiple of 16 (3 channels: 32 pixels, 96 elements). The parameters are repeated with repeat_channels.
+// For operations with a parameter per channel: where few channels do not fill vectors, as many pixels side by side as
+// make the row a multiple of 16 (3 channels: 32 pixels, 96 elements).
 inline RowPlan plan_channels(std::initializer_list<const Tensor*> tensors) {
-  constexpr std::int64_t kMultiple = 16, kNarrow = 64, kWide = 512;
+  constexpr std::int64_t kMultiple = 16, kNarrow = 64;
   const std::int64_t c = (*tensors.begin())->c;
   std::int64_t fold = 1;
-  if (c < kWide) fold = kMultiple / std::gcd(kMultiple, c);
+  if (c < kNarrow) fold = kMultiple / std::gcd(kMultiple, c);
   while (fold * c < kNarrow) fold *= 2;
   return plan_rows(tensors, fold);
-}
-
-// out[i] = values[i mod channels], i < width.
-inline void repeat_channels(const float* values, std::int64_t channels, float* out, std::int64_t width) {
-  for (std::int64_t i = 0; i < width; i += channels) std::copy_n(values, std::min(channels, width - i), out + i);
 }
 
 // Calls f(row, width of the row) for all rows, in blocks on all threads.

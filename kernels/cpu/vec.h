@@ -16,7 +16,8 @@
 
 namespace rook::cpu {
 
-#if defined(__AVX512F__) && defined(__AVX512BW__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define ROOK_AVX512
 inline constexpr int kLanes = 16;
 #elif defined(__AVX2__)
 inline constexpr int kLanes = 8;
@@ -29,6 +30,24 @@ using VecInt = std::int32_t __attribute__((vector_size(kLanes * 4)));  // also w
 using VecUint = std::uint32_t __attribute__((vector_size(kLanes * 4)));
 using VecHalf = std::uint16_t __attribute__((vector_size(kLanes * 2)));  // kLanes bf16
 
+// Between 16 and 32 bits per lane. (GCC 12 takes several instructions where AVX-512 has one; the forms with a mask are
+// those that it does not warn about.)
+#if defined(ROOK_AVX512)
+inline VecUint widen(VecHalf half) {
+  return (VecUint)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)half);
+}
+inline VecHalf narrow(VecUint bits) {
+  return (VecHalf)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)bits);
+}
+#else
+inline VecUint widen(VecHalf half) {
+  return __builtin_convertvector(half, VecUint);
+}
+inline VecHalf narrow(VecUint bits) {
+  return __builtin_convertvector(bits, VecHalf);
+}
+#endif
+
 inline Vec load(const float* source) {
   Vec value;
   std::memcpy(&value, source, sizeof value);
@@ -37,29 +56,38 @@ inline Vec load(const float* source) {
 inline Vec load(const std::uint16_t* source) {
   VecHalf half;
   std::memcpy(&half, source, sizeof half);
-  return (Vec)(__builtin_convertvector(half, VecUint) << 16);
+  return (Vec)(widen(half) << 16);
 }
 
 inline void store(float* destination, Vec value) {
   std::memcpy(destination, &value, sizeof value);
 }
 // Rounds as float_to_bf16 does.
-inline void store(std::uint16_t* destination, Vec value) {
+inline VecHalf to_bf16(Vec value) {
   const VecUint bits = (VecUint)value;
   const VecUint rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const VecUint quiet = (bits >> 16) | 0x40u;
-  const VecHalf half = __builtin_convertvector(value != value ? quiet : rounded, VecHalf);
+  return narrow(value != value ? quiet : rounded);
+}
+inline void store(std::uint16_t* destination, Vec value) {
+  const VecHalf half = to_bf16(value);
   std::memcpy(destination, &half, sizeof half);
 }
 
 // The first `count` lanes, 0 < count < kLanes; loads give 0 in the others.
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#if defined(ROOK_AVX512)
 inline Vec load_partial(const float* source, int count) {
   return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), source);
 }
 inline Vec load_partial(const std::uint16_t* source, int count) {
   const __m256i half = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), source);
-  return (Vec)(__builtin_convertvector((VecHalf)half, VecUint) << 16);
+  return (Vec)(widen((VecHalf)half) << 16);
+}
+inline void store_partial(float* destination, int count, Vec value) {
+  _mm512_mask_storeu_ps(destination, static_cast<__mmask16>((1u << count) - 1), (__m512)value);
+}
+inline void store_partial(std::uint16_t* destination, int count, Vec value) {
+  _mm256_mask_storeu_epi16(destination, static_cast<__mmask16>((1u << count) - 1), (__m256i)to_bf16(value));
 }
 #else
 template <class T>
@@ -68,13 +96,13 @@ Vec load_partial(const T* source, int count) {
   for (int i = 0; i < count; ++i) lanes[i] = source[i];
   return load(lanes);
 }
-#endif
 template <class T>
 void store_partial(T* destination, int count, Vec value) {
   T lanes[kLanes];
   store(lanes, value);
   for (int i = 0; i < count; ++i) destination[i] = lanes[i];
 }
+#endif
 
 // The same number in every lane.
 template <class V>
@@ -107,7 +135,7 @@ inline float from_bits(std::uint32_t bits) {
   return std::bit_cast<float>(bits);
 }
 
-#if defined(__AVX512F__) && defined(__AVX512BW__)
+#if defined(ROOK_AVX512)
 inline Vec sqrt(Vec value) {
   return (Vec)_mm512_maskz_sqrt_ps(0xffff, (__m512)value);
 }

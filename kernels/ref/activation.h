@@ -47,7 +47,8 @@ inline double act(Activation activation, double x) {
     case Activation::selu:
       return kSeluScale * (x < 0 ? kSeluAlpha * std::expm1(x) : x);
     case Activation::gelu:
-      return x / 2 * (1 + std::tanh(kGelu1 * x + kGelu3 * x * x * x));
+      // x / 2 (1 + tanh(u)) = x sigma(2 u), which keeps its digits where tanh(u) is near -1.
+      return x * logistic(2 * (kGelu1 * x + kGelu3 * x * x * x));
     case Activation::relie:
       return x > 0 ? x : 0.01 * x;
     case Activation::ramp:
@@ -86,8 +87,8 @@ inline double dact(Activation activation, double x) {
     case Activation::selu:
       return kSeluScale * (x < 0 ? kSeluAlpha * std::exp(x) : 1);
     case Activation::gelu: {
-      const double t = std::tanh(kGelu1 * x + kGelu3 * x * x * x);
-      return (1 + t) / 2 + x / 2 * (1 - t * t) * (kGelu1 + 3 * kGelu3 * x * x);
+      const double u = kGelu1 * x + kGelu3 * x * x * x;
+      return logistic(2 * u) + x * logistic(2 * u) * logistic(-2 * u) * 2 * (kGelu1 + 3 * kGelu3 * x * x);
     }
     case Activation::relie:
       return x > 0 ? 1 : 0.01;
