@@ -253,7 +253,8 @@ void augment_to(const Augment& args) {
     for (int p = 0; p < plans[i].patches; ++p) widest = std::max(widest, args.images[plans[i].patch[p].image].width);
   }
   std::vector<Scratch> scratch(static_cast<std::size_t>(omp_get_max_threads()), Scratch(args.y.w, widest));
-#pragma omp parallel for schedule(dynamic)
+  const bool parallel = args.y.pixels() > 20'000;  // below, waking the threads costs more than they save
+#pragma omp parallel for schedule(dynamic) if (parallel)
   for (int piece = 0; piece < args.y.n * bands; ++piece) {
     const int output = piece / bands, top = piece % bands * kBand, bottom = std::min(top + kBand, args.y.h);
     for (int p = 0; p < plans[output].patches; ++p) {
