@@ -19,7 +19,6 @@ void draw_factors(const Dropout& args, std::int64_t first, float* factors) {
   const std::uint32_t slot = static_cast<std::uint32_t>(block), draw = static_cast<std::uint32_t>(block >> 32);
   const std::uint32_t stream = philox_stream(PhiloxUse::dropout, args.layer);
   const float probability = args.probability, kept = 1 / (1 - args.probability);
-#pragma omp simd
   for (int i = 0; i < kChunk / 4; ++i) {
     const Uniform4 u =
         philox_uniform(philox(key, {slot + static_cast<std::uint32_t>(i), draw, args.iteration, stream}));

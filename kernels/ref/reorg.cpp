@@ -4,6 +4,9 @@
 // The plain map passes the dims of the deep side, so both arrays are the tensors themselves and deep channel off C + c
 // is tap off of channel c. The legacy map passes the dims of the wide side; the flat indices are then reinterpreted in
 // the shapes of the tensors, which makes it a different permutation.
+// darknet names the maps by the dims it passes, those of the layer's input ([reorg]) or output ([reorg3d]); with
+// reverse=1 these are the other side's, so its [reorg] reverse=1 is our plain map reversed, and its [reorg3d] reverse=1
+// our legacy one.
 #include "kernels/ref/element.h"
 #include "kernels/spatial.h"
 

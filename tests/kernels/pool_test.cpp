@@ -137,7 +137,8 @@ TEST_CASE("maxpool: ties, infinities and NaN are chosen alike by cpu and ref") {
     check_close("taps", taps, expected, {});
     std::int64_t nans = 0;
     for (std::int64_t i = 0; i < y.elements(); ++i) {
-      const bool same = y.get(i) == y64.get(i) || (std::isnan(y.get(i)) && std::isnan(y64.get(i)));
+      const bool same_number = y.get(i) == y64.get(i) && std::signbit(y.get(i)) == std::signbit(y64.get(i));
+      const bool same = same_number || (std::isnan(y.get(i)) && std::isnan(y64.get(i)));
       CHECK(same);
       nans += std::isnan(y.get(i));
     }
@@ -326,11 +327,11 @@ TEST_CASE("pools refuse what they cannot do") {
   refuses({2, 2, 0, 2, 1}, x, y);
   refuses({0, 2, 2, 2, 1}, x, y);
   refuses({2, 2, 2, 2, -1}, x, y);
-  // Total padding 4 puts the whole first window before the image.
-  TestTensor four(DType::f32, 1, 4, 4, 2);
-  refuses({2, 2, 2, 2, 4}, x, four);
-  // The offset is 1, but the last window begins at column 4 of 4.
-  refuses({1, 1, 5, 5, 3}, x, y);
+  // The first window covers columns -2 and -1 only; the last, 2 and 3, would do.
+  refuses({2, 2, 4, 4, 4}, x, y);
+  // The first window would do; the last covers only column 4 of 4.
+  TestTensor five(DType::f32, 1, 5, 5, 2);
+  refuses({1, 1, 1, 1, 1}, x, five);
   // (2 + 0 - 3) / 2 + 1 is 1 in C++, yet no window fits.
   TestTensor tiny(DType::f32, 1, 2, 2, 2), pixel(DType::f32, 1, 1, 1, 2);
   refuses({3, 3, 2, 2, 0}, tiny, pixel);
