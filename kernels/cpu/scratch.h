@@ -5,6 +5,7 @@
 //   float* sums = scratch.floats(count);  // not initialised, aligned to 64 bytes, good until the end of the scope
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,28 +24,32 @@ class ScratchStack {
 
   std::byte* take(std::size_t bytes) {
     bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    // A chunk that is too small is left behind, so that pointers into it stay good; leave() merges them.
+    // A chunk that is too small is left behind, so that pointers into it stay good; release() merges them.
     if (chunks_.empty() || used_ + bytes > chunks_.back().size) {
-      chunks_.push_back(make_chunk(chunks_.empty() ? bytes : 2 * chunks_.back().size + bytes));
+      chunks_.push_back(make_chunk(bytes));
       used_ = 0;
     }
     std::byte* const place = chunks_.back().aligned + used_;
     used_ += bytes;
+    total_ += bytes;
+    peak_ = std::max(peak_, total_);
     return place;
   }
 
   struct Mark {
-    std::size_t chunks, used;
+    std::size_t chunks, used, total;
   };
-  Mark mark() const { return {chunks_.size(), used_}; }
+  Mark mark() const { return {chunks_.size(), used_, total_}; }
   void release(Mark mark) {
-    if (chunks_.size() == mark.chunks) {
-      used_ = mark.used;
-    } else if (mark.chunks == 0 || (mark.chunks == 1 && mark.used == 0)) {
-      chunks_.erase(chunks_.begin(), chunks_.end() - 1);  // the last one is larger than all before it together
+    total_ = mark.total;
+    if (total_ == 0 && chunks_.size() > 1) {
+      chunks_.clear();
+      chunks_.push_back(make_chunk(peak_));
       used_ = 0;
+    } else if (chunks_.size() == mark.chunks) {
+      used_ = mark.used;
     }
-    // Otherwise an outer scope still has pointers into an older chunk; the newest stays in use until that scope ends.
+    // Otherwise an outer scope has pointers into an older chunk; the newest stays in use until that scope ends.
   }
 
  private:
@@ -62,7 +67,9 @@ class ScratchStack {
   }
 
   std::vector<Chunk> chunks_;
-  std::size_t used_ = 0;  // bytes of the last chunk
+  std::size_t used_ = 0;   // bytes of the last chunk
+  std::size_t total_ = 0;  // bytes that are taken, in all chunks
+  std::size_t peak_ = 0;   // the most that total_ has been
 };
 
 class ScratchScope {

@@ -23,6 +23,20 @@ TEST_CASE("scratch: memory of an outer scope stays good while an inner one makes
   CHECK(std::count(third, third + 500'000, 3.0f) == 500'000);
 }
 
+TEST_CASE("scratch: grows during the first round only, whatever the sizes") {
+  const auto run = [] {
+    cpu::ScratchScope scope;
+    const void* first = scope.floats(1'000'000);
+    scope.floats(1'000'000);
+    scope.floats(2'000'000);
+    return std::pair(first, static_cast<const void*>(scope.floats(9'000'000)));
+  };
+  run();
+  const auto second = run();
+  CHECK(static_cast<const float*>(second.second) - static_cast<const float*>(second.first) == 4'000'000);
+  CHECK(run() == second);
+}
+
 TEST_CASE("scratch: aligned, disjoint, and the same memory again once it is large enough") {
   const auto run = [](bool check) {
     cpu::ScratchScope outer;
