@@ -40,7 +40,7 @@ std::vector<fs::path> collect(Iterator it, const Predicate& wanted) {
 
 }  // namespace
 
-Error error_at(const fs::path& file, int line, const std::string& message, std::source_location where) {
+Error error_at(const fs::path& file, int line, const std::string& message, SourceLocation where) {
   if (line <= 0) return Error(fmt::format("{}: {}", file.string(), message), where);
   return Error(fmt::format("{}:{}: {}", file.string(), line, message), where);
 }

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
-#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -135,7 +134,7 @@ std::vector<std::string> read_names(const std::filesystem::path& file);
 std::filesystem::path find_names(const std::filesystem::path& folder);
 
 Error error_at(const std::filesystem::path& file, int line, const std::string& message,
-               std::source_location where = std::source_location::current());
+               SourceLocation where = SourceLocation::current());
 
 // fn(i) for i < count on all threads. Of the exceptions the one of the lowest i is rethrown, whatever the threads did.
 template <class Function>
