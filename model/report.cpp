@@ -114,7 +114,7 @@ std::string headline_section(const ReportInput& input) {
     html += tile(fmt::format("{:.1f}<small> min</small>", *std::max_element(seconds.begin(), seconds.end()) / 60),
                  "training time");
   }
-  if (!speed.empty()) html += tile(fmt::format("{:.0f}<small> /s</small>", median(speed)), "images in training");
+  if (!speed.empty()) html += tile(fmt::format("{:.0f}<small> /s</small>", median(speed)), "images");
   html += "</ul>";
   return html + fmt::format(
                     "<p class=\"note\">{} images with {} boxes{}{}. Precision, recall and F1 at confidence {:.3g} and "

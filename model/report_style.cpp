@@ -23,9 +23,9 @@ footer{margin-top:2rem}
 small{font-size:.75em;font-weight:400;color:var(--soft)}
 ul{list-style:none;margin:0;padding:0}
 figure{margin:0}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin-bottom:.75rem}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(7.6rem,1fr));gap:.75rem;margin-bottom:.75rem}
 .tiles li,.chart,.pr,.scroll,.pictures figure{background:var(--card);border:1px solid var(--line);border-radius:10px}
-.tiles li{padding:.8rem 1rem}
+.tiles li{padding:.7rem .9rem}
 .tiles b{display:block;font-size:1.6rem;line-height:1.2;white-space:nowrap}
 .tiles span{color:var(--soft);font-size:.85rem}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:.75rem}
@@ -52,7 +52,6 @@ svg circle{fill:var(--c)}
 .pr{padding:.5rem .6rem .3rem}
 .pr figcaption{display:flex;justify-content:space-between;gap:.5rem;font-size:.85rem}
 .pr figcaption span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.pr svg text{font-size:12px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{padding:.35rem .75rem;text-align:left;border-top:1px solid var(--grid)}

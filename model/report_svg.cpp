@@ -77,7 +77,8 @@ Axis x_axis(const Chart& chart, double from, double to) {
   for (const Series& series : chart.series) {
     for (const ChartPoint& point : series.points) all.add(point.x);
   }
-  Axis axis{.low = all.low, .high = all.high, .from = from, .to = to};
+  const bool from_start = all.low > 0 && all.low < 0.2 * all.high;  // the first line comes after some iterations
+  Axis axis{.low = from_start ? 0 : all.low, .high = all.high, .from = from, .to = to};
   if (!(axis.high > axis.low)) axis = {.low = all.low - 1, .high = all.low + 1, .from = from, .to = to};
   return axis;
 }
@@ -196,7 +197,7 @@ std::string draw_chart(const Chart& chart) {
 }
 
 std::string draw_pr_chart(const PrChart& chart) {
-  constexpr double kSize = 200, kLeft = 34, kTop = 8, kRight = kSize - 10, kBottom = kSize - 34;
+  constexpr double kSize = 190, kLeft = 32, kTop = 8, kRight = kSize - 10, kBottom = kSize - 36;
   const Axis x{.low = 0, .high = 1, .from = kLeft, .to = kRight}, y{.low = 0, .high = 1, .from = kBottom, .to = kTop};
   std::string html = fmt::format(
       "<figure class=\"pr\"><figcaption><span title=\"{0}\">{0}</span><b>{1}</b></figcaption>"

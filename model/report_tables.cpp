@@ -34,7 +34,7 @@ std::string heat_cell(int count, int row_sum, bool diagonal, const std::string& 
   const double share = static_cast<double>(count) / row_sum;
   constexpr double kPalest = 0.12;
   return fmt::format("<td class=\"{}{}\" style=\"--heat:{:.2f}\" title=\"{}\">{}</td>", diagonal ? "right" : "wrong",
-                     share > 0.5 ? " deep" : "", kPalest + (1 - kPalest) * share, title, count);
+                     share > 0.65 ? " deep" : "", kPalest + (1 - kPalest) * share, title, count);
 }
 
 // The precision and recall at the last score above `conf`; none when nothing exceeds it.
