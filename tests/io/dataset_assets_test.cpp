@@ -16,7 +16,7 @@ namespace {
 fs::path assets(const char* part) {
   const char* root = std::getenv("ROOK_ASSETS");
   if (root != nullptr && fs::exists(fs::path(root) / part)) return fs::path(root) / part;
-  MESSAGE("skipped: ROOK_ASSETS is not set or has no " << part);
+  MESSAGE("skipped: ROOK_ASSETS is not set or has no " << std::string(part));
   return {};
 }
 
