@@ -13,7 +13,7 @@ const char* const kReportStyle = R"css(
 *{box-sizing:border-box}
 body{margin:0;padding:2rem clamp(1rem,4vw,3rem) 3rem;background:var(--page);color:var(--text);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
-font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+font-variant-numeric:tabular-nums;overflow-wrap:break-word}
 header,main,footer{max-width:1160px;margin:0 auto}
 h1{font-size:1.75rem;line-height:1.2;margin:0 0 .25rem}
 h2{font-size:1.2rem;margin:0 0 .5rem}
@@ -58,8 +58,8 @@ th,td{padding:.35rem .75rem;text-align:left;border-top:1px solid var(--grid)}
 thead th{border-top:0;color:var(--soft);font-weight:500}
 tbody th{font-weight:500}
 tfoot th,tfoot td{border-top:2px solid var(--line);font-weight:700}
-th.number,td.number{text-align:right}
-.classes th:first-child{min-width:8rem}
+th.number,td.number{text-align:right;white-space:nowrap}
+.classes th:first-child{min-width:8rem;overflow-wrap:anywhere}
 .bar{display:flex;align-items:center;gap:.6rem;min-width:9rem}
 .bar span{flex:1;height:.6rem;border-radius:3px;background:var(--grid);overflow:hidden}
 .bar i{display:block;height:100%;background:var(--accent)}
@@ -79,6 +79,7 @@ text-overflow:ellipsis;display:inline-block}
 .pictures img{display:block;width:100%;height:auto}
 .pictures figcaption{padding:.5rem .8rem;font-size:.85rem;color:var(--soft)}
 .config th{width:30%;min-width:10rem;font-weight:500;color:var(--soft)}
+.config th,.config td{overflow-wrap:anywhere}
 .config td{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.85rem;white-space:pre-wrap}
 .config tr:first-child th,.config tr:first-child td{border-top:0}
 )css";
