@@ -16,7 +16,7 @@ inline constexpr std::int64_t kParallelElements = 32768;
 
 // Calls f(i) for every i in [0, count), on all threads when `elements` make it worth while.
 template <class F>
-void parallel_for(std::int64_t count, std::int64_t elements, F f) {
+void parallel_for(std::int64_t count, [[maybe_unused]] std::int64_t elements, F f) {
 #pragma omp parallel for schedule(static) if (count > 1 && elements >= kParallelElements)
   for (std::int64_t i = 0; i < count; ++i) f(i);
 }
