@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 namespace rook {
@@ -14,12 +16,18 @@ namespace {
 
 constexpr double kRedrawSeconds = 0.1, kPlainSeconds = 5;
 
-// Time left at the pace since the first step that was seen: a resumed run does not start at iteration 0.
-std::optional<double> seconds_left(const ProgressStep& first, const ProgressStep& now) {
-  const auto done = static_cast<double>(now.iteration - first.iteration);
-  const auto left = static_cast<double>(now.iterations - now.iteration);
-  if (!(done > 0) || left < 0) return std::nullopt;
-  return (now.seconds - first.seconds) / done * left;
+bool on_terminal() {
+  return isatty(STDERR_FILENO) != 0;
+}
+
+int terminal_columns() {
+  winsize size{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
+}
+
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace
@@ -33,29 +41,30 @@ std::string clock_text(double seconds) {
   return fmt::format("{}:{:02}", minutes, whole % 60);
 }
 
-Progress::Progress(std::FILE* out, bool terminal, int columns)
-    : out_(out), terminal_(terminal), columns_(static_cast<std::size_t>(std::max(columns, 20))) {}
+Progress::Progress() : Progress(stderr, on_terminal(), terminal_columns(), steady_seconds) {}
+
+Progress::Progress(std::FILE* out, bool terminal, int columns, Clock clock)
+    : out_(out),
+      terminal_(terminal),
+      columns_(static_cast<std::size_t>(std::max(columns, 20))),
+      clock_(std::move(clock)) {}
 
 Progress::~Progress() {
   finish();
 }
 
-Progress Progress::on_stderr() {
-  const bool terminal = isatty(STDERR_FILENO) != 0;
-  winsize size{};
-  const bool known = terminal && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return {stderr, terminal, known ? size.ws_col : 80};
-}
-
 // As many of the parts, in the order of what one wants to know first, as fit.
-std::string Progress::describe(const ProgressStep& step, std::size_t columns) const {
+std::string Progress::describe(std::size_t columns) const {
+  const ProgressStep& step = *last_;
   std::vector<std::string> parts = {fmt::format("epoch {:.1f}/{:g}", step.epoch, step.epochs),
                                     fmt::format("loss {:.3g} (box {:.3g} obj {:.3g} cls {:.3g})", step.loss, step.box,
                                                 step.objectness, step.classes)};
   if (map50_) parts.push_back(fmt::format("mAP50 {:.3f}", *map50_));
-  const std::optional<double> left = seconds_left(*first_, step);
-  if (left) parts.push_back(clock_text(*left) + " left");
-  parts.push_back(fmt::format("{:.0f} img/s", step.images_per_s));
+  // At the pace since the first step that was seen, evaluations included: a resumed run does not start at iteration 0.
+  const auto done = static_cast<double>(step.iteration - first_iteration_);
+  const auto left = static_cast<double>(step.iterations - step.iteration);
+  if (done > 0 && left >= 0) parts.push_back(clock_text((last_at_ - first_at_) / done * left) + " left");
+  parts.push_back(fmt::format("{:.0f} img/s", images_per_s_));
   std::string line = parts[0].substr(0, columns);
   for (std::size_t i = 1; i < parts.size(); ++i) {
     if (line.size() + 2 + parts[i].size() <= columns) line += "  " + parts[i];
@@ -65,27 +74,34 @@ std::string Progress::describe(const ProgressStep& step, std::size_t columns) co
 
 void Progress::draw() {
   // One column stays free: some terminals wrap when the last one is written. \x1b[K clears to the end of the line.
-  fmt::print(out_, "\r{}\x1b[K", describe(*last_, columns_ - 1));
+  fmt::print(out_, "\r{}\x1b[K", describe(columns_ - 1));
   std::fflush(out_);
-  drawn_at_ = last_->seconds;
   line_open_ = true;
 }
 
 void Progress::step(const ProgressStep& step) {
   if (out_ == nullptr) return;
-  if (!first_) first_ = step;
+  last_at_ = clock_();
+  const bool first = !last_;
+  if (first) {
+    first_iteration_ = step.iteration;
+    first_at_ = last_at_;
+  }
   last_ = step;
+  pending_images_ += step.images;
+  pending_seconds_ += step.seconds;
   const double pause = terminal_ ? kRedrawSeconds : kPlainSeconds;
-  const bool due = !drawn_at_ || step.seconds - *drawn_at_ >= pause || step.iteration >= step.iterations;
-  if (!due) return;
+  if (!first && last_at_ - shown_at_ < pause && step.iteration < step.iterations) return;
+  shown_at_ = last_at_;
+  if (pending_seconds_ > 0) images_per_s_ = pending_images_ / pending_seconds_;
+  pending_images_ = pending_seconds_ = 0;
   if (terminal_) {
     draw();
     return;
   }
   constexpr std::size_t kAnyWidth = 1000;
-  fmt::print(out_, "iteration {}/{}  {}\n", step.iteration, step.iterations, describe(step, kAnyWidth));
+  fmt::print(out_, "iteration {}/{}  {}\n", step.iteration, step.iterations, describe(kAnyWidth));
   std::fflush(out_);
-  drawn_at_ = step.seconds;
 }
 
 void Progress::evaluated(double epoch, double map50, double map50_95, bool best) {
