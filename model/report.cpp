@@ -93,7 +93,8 @@ std::string chart_if_any(const Chart& chart) {
 void flatten(const nlohmann::json& value, const std::string& path, std::string& rows) {
   const bool nested = value.is_object() && !value.empty();
   if (nested) {
-    for (const auto& [key, inner] : value.items()) flatten(inner, path.empty() ? key : path + "." + key, rows);
+    for (const auto& [key, inner] : value.items())
+      flatten(inner, path.empty() ? key : fmt::format("{}.{}", path, key), rows);
     return;
   }
   const std::string text = value.is_string() ? value.get<std::string>()

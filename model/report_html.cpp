@@ -75,13 +75,14 @@ io::Image shrink(const io::Image& image, int factor) {
   small.pixels.reserve(static_cast<std::size_t>(small.width) * static_cast<std::size_t>(small.height) *
                        static_cast<std::size_t>(small.channels));
   const int area = factor * factor;
+  const auto step = static_cast<std::size_t>(factor);
   for (int y = 0; y < small.height; ++y) {
     for (int x = 0; x < small.width; ++x) {
       for (int c = 0; c < small.channels; ++c) {
         int sum = area / 2;
         for (int k = 0; k < area; ++k) {
-          const auto row = static_cast<std::size_t>(y * factor + k / factor);
-          const auto column = static_cast<std::size_t>(x * factor + k % factor);
+          const auto row = static_cast<std::size_t>(y) * step + static_cast<std::size_t>(k / factor);
+          const auto column = static_cast<std::size_t>(x) * step + static_cast<std::size_t>(k % factor);
           sum += image.pixels[(row * static_cast<std::size_t>(image.width) + column) *
                                   static_cast<std::size_t>(image.channels) +
                               static_cast<std::size_t>(c)];
