@@ -112,7 +112,12 @@ class Builder {
       refuse(s, {"dropblock"});
       return make_dropout(s.number("probability", 0.2f));
     }
-    if (s.type == "reorg" || s.type == "reorg3d") return make_reorg(s.integer("stride", 1), s.type == "reorg", s.integer("reverse", 0) != 0);
+    if (s.type == "reorg" || s.type == "reorg3d") {
+      // darknet's two layers share one routine that they call with input and output sizes exchanged: reversed, each is the
+      // inverse of the other's map.
+      const bool reverse = s.integer("reverse", 0) != 0;
+      return make_reorg(s.integer("stride", 1), (s.type == "reorg") != reverse, reverse);
+    }
     if (s.type == "softmax") {
       refuse(s, {"tree", "spatial"});
       return make_softmax(s.integer("groups", 1), s.number("temperature", 1));

@@ -26,7 +26,10 @@ AugmentSpec gentle() {
 TrainConfig transfer() {
   TrainConfig config;
   config.recipe = "transfer";
-  config.schedule = {.policy = Policy::cosine, .base = 1e-3f, .warmup = 40, .minimum = 0.02f};
+  config.schedule.policy = Policy::cosine;
+  config.schedule.base = 1e-3f;
+  config.schedule.warmup = 40;
+  config.schedule.minimum = 0.02f;
   config.augment = gentle();
   return config;
 }

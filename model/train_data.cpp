@@ -27,11 +27,7 @@ Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h) {
 PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess, const std::function<void(int, int)>& progress) {
   const std::size_t count = split.images.size(), bytes = static_cast<std::size_t>(width) * height * 3;
   if (count == 0) throw Error(fmt::format("split '{}' has no photos", split.name));
-  pixels_.resize(count * bytes);
-  images_.resize(count);
-  truths_.resize(count);
-  original_truths_.resize(count);
-  photo_sizes_.resize(count);
+  reserve(count, width, height);
   for (const io::LabelledImage& image : split.images) {
     names_.push_back(image.name);
     files_.push_back(image.file.string());
@@ -60,6 +56,35 @@ PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Prep
   }
   for (const std::exception_ptr& failure : failures)
     if (failure) std::rethrow_exception(failure);
+}
+
+void PhotoCache::reserve(std::size_t count, int width, int height) {
+  pixels_.resize(count * static_cast<std::size_t>(width) * height * 3);
+  images_.resize(count);
+  truths_.resize(count);
+  original_truths_.resize(count);
+  photo_sizes_.resize(count);
+}
+
+PhotoCache PhotoCache::synthetic(int count, int width, int height, int classes) {
+  PhotoCache cache;
+  cache.reserve(static_cast<std::size_t>(count), width, height);
+  for (std::size_t i = 0; i < cache.pixels_.size(); ++i)
+    cache.pixels_[i] = static_cast<std::uint8_t>(philox(philox_key(1), {.slot = static_cast<std::uint32_t>(i)}).x >> 24);
+  constexpr int kBoxes = 10;
+  for (int i = 0; i < count; ++i) {
+    for (int box = 0; box < kBoxes; ++box) {
+      const Uniform4 u = philox_uniform(philox(philox_key(2), {.slot = static_cast<std::uint32_t>(i), .draw = static_cast<std::uint32_t>(box)}));
+      cache.truths_[i].push_back({0.1f + 0.8f * u.x, 0.1f + 0.8f * u.y, 0.03f + 0.1f * u.z, 0.05f + 0.15f * u.w, (i + box) % classes});
+    }
+    cache.original_truths_[i] = cache.truths_[i];
+    cache.names_.push_back(fmt::format("synthetic-{}", i));
+    cache.files_.push_back(cache.names_.back());
+    cache.photo_sizes_[i] = {width, height};
+    cache.images_[i] = {.pixels = cache.pixels_.data() + static_cast<std::size_t>(i) * width * height * 3, .width = width, .height = height,
+                        .truths = cache.truths_[i].data(), .truth_count = kBoxes};
+  }
+  return cache;
 }
 
 std::int32_t EpochOrder::at(std::int64_t sample) {

@@ -18,6 +18,9 @@ class PhotoCache {
   // are done (from one thread at a time).
   PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess, const std::function<void(int done, int all)>& progress = {});
 
+  // Noise with boxes at random, for timing (no files).
+  static PhotoCache synthetic(int count, int width, int height, int classes);
+
   int size() const { return static_cast<int>(images_.size()); }
   const std::vector<CachedImage>& images() const { return images_; }      // truths relative to the resized picture
   const std::string& name(int index) const { return names_[static_cast<std::size_t>(index)]; }
@@ -26,6 +29,9 @@ class PhotoCache {
   const std::string& file(int index) const { return files_[static_cast<std::size_t>(index)]; }
 
  private:
+  PhotoCache() = default;
+  void reserve(std::size_t count, int width, int height);
+
   std::vector<std::uint8_t> pixels_;
   std::vector<CachedImage> images_;
   std::vector<std::vector<Truth>> truths_, original_truths_;

@@ -115,7 +115,8 @@ void Trainer::forward_backward(int part_index, std::int64_t first_sample) {
   options_.backend->augment({.images = train_.images(), .order = photos, .spec = spec, .seed = config_.seed, .iteration = iteration,
                              .first_slot = static_cast<std::uint32_t>(part_index * part), .y = executor_.input(), .truths = truths_.data(),
                              .truth_counts = truth_counts_.data(), .max_truths = config_.max_truths}, {});
-  executor_.forward(iteration);
+  // A counter of its own for each part, so that no two draw the same dropout mask.
+  executor_.forward(iteration * static_cast<std::uint32_t>(config_.subdivisions) + static_cast<std::uint32_t>(part_index));
   std::vector<LossHead> heads;
   for (const Head& head : model_.network->heads)
     heads.push_back({.head = head.spec, .params = loss_params(head, config_), .logits = executor_.output(head.source), .dlogits = executor_.gradient(head.source)});

@@ -65,13 +65,13 @@ class Trainer {
   void prepare_fresh_heads(const std::vector<int>& nodes);
 
   TrainResult run();
+  // One update; returns its learning rate. `run` does these until the end; timing calls them alone.
+  float step();
 
   // Evaluates the EMA weights (or the live ones where there is no EMA) on photos of the network's size.
   std::vector<ImageResult> detect_all(const PhotoCache& photos);
 
  private:
-  struct Batch;
-  float step();
   void forward_backward(int part, std::int64_t first_sample);
   void check_finite(const std::vector<std::int32_t>& photos) const;
   void update(float lr);

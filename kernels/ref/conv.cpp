@@ -57,7 +57,7 @@ void fprop(const ConvProblem& problem, const ConvArgs& args) {
         sum[out * g.k + k] += load(args.x, in * g.c + k / kg * cg + c) * weights[(std::int64_t{k} * g.r * g.s + tap) * cg + c];
   });
   for (std::int64_t i = 0; i < args.y.elements(); ++i)
-    store(args.y, i, activate(problem.activation, sum[i] + (args.bias ? args.bias[i % g.k] : 0.0f)));
+    store(args.y, i, act(problem.activation, sum[i] + (args.bias ? args.bias[i % g.k] : 0.0f)));
 }
 
 void dgrad(const ConvProblem& problem, const ConvArgs& args) {

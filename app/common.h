@@ -1,0 +1,77 @@
+// What the subcommands share: options that mean the same everywhere, output of JSON, Ctrl-C.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "io/dataset.h"
+#include "model/detector.h"
+#include "model/model.h"
+
+namespace rook::app {
+
+// Each subcommand adds itself; its callback does the work and throws Error on failure.
+void add_detect(CLI::App& app);
+void add_train(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_weights(CLI::App& app);
+void add_data(CLI::App& app);
+void add_bench(CLI::App& app);
+
+// --device, --precision, --conv.
+struct ComputeOptions {
+  std::string device = "auto", precision = "auto", conv;
+  void add(CLI::App& app);
+  const Backend& backend() const { return find_backend(device); }
+  // "auto": bf16 in training where the CPU computes in it, f32 elsewhere.
+  DType dtype(bool training) const;
+};
+
+// --model, --names, --lenient, --live.
+struct ModelOptions {
+  std::string model;
+  LoadOptions load;
+  void add(CLI::App& app);
+  Model read() const { return load_model(model, load); }
+};
+
+// --conf, --nms, --nms-threshold, --resize, --fit, --size, --batch.
+struct DetectionOptions {
+  float conf = 0.25f, nms_threshold = 0.45f;
+  std::string nms = "plain", resize, fit;
+  int size = 0, batch = 1;
+  void add(CLI::App& app);
+  void apply(Preprocess& preprocess) const;
+  DetectorOptions detector(const Network& network, const ComputeOptions& compute, bool training_precision = false) const;
+};
+
+// --data, --merge, --split.
+struct DataOptions {
+  std::string data, split;
+  std::vector<std::string> merge;
+  bool keep_unused = false, missing_is_negative = false;
+  void add(CLI::App& app, const char* default_split);
+  io::Dataset read(bool find_duplicates = false) const;
+  // The split asked for; throws Error that lists those there are.
+  static const io::Split& find(const io::Dataset& dataset, const std::string& name);
+};
+
+// Renumbers the classes of a data set as the model has them, by name. Throws Error for a class the model does not know.
+void match_classes(io::Dataset& dataset, const std::vector<std::string>& names);
+
+// Writes to a file, or to standard output for "-".
+void write_json(const std::string& where, const nlohmann::json& json);
+
+// Set by Ctrl-C once install_interrupt() was called; a second Ctrl-C ends the program at once.
+std::atomic<bool>& interrupted();
+void install_interrupt();
+
+// What a subcommand wants the program to exit with.
+inline int exit_status = 0;
+
+}  // namespace rook::app

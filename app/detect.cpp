@@ -1,0 +1,136 @@
+// rook detect: boxes on pictures.
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <filesystem>
+#include <fmt/format.h>
+
+#include "app/common.h"
+#include "base/error.h"
+#include "io/image.h"
+
+namespace fs = std::filesystem;
+
+namespace rook::app {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  ComputeOptions compute;
+  DetectionOptions detection;
+  std::vector<std::string> inputs;
+  std::string out, json;
+  bool quiet = false;
+};
+
+bool is_picture(const fs::path& file) {
+  std::string ending = file.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return ending == ".jpg" || ending == ".jpeg" || ending == ".png" || ending == ".bmp" || ending == ".ppm" || ending == ".tga";
+}
+
+std::vector<fs::path> pictures_of(const std::vector<std::string>& inputs) {
+  std::vector<fs::path> files;
+  for (const std::string& input : inputs) {
+    if (!fs::is_directory(input)) {
+      files.emplace_back(input);
+      continue;
+    }
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(input))
+      if (entry.is_regular_file() && is_picture(entry.path())) found.push_back(entry.path());
+    if (found.empty()) throw Error(fmt::format("{}: holds no pictures (jpg, png, bmp, ppm, tga)", input));
+    std::sort(found.begin(), found.end());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+struct PixelBox {
+  float left, top, width, height;
+};
+
+// Pixels of the photo, cut at its edges.
+PixelBox to_pixels(const Detection& d, const io::Image& image) {
+  const float w = static_cast<float>(image.width), h = static_cast<float>(image.height);
+  const float left = std::clamp((d.x - d.w / 2) * w, 0.0f, w), right = std::clamp((d.x + d.w / 2) * w, 0.0f, w);
+  const float top = std::clamp((d.y - d.h / 2) * h, 0.0f, h), bottom = std::clamp((d.y + d.h / 2) * h, 0.0f, h);
+  return {left, top, right - left, bottom - top};
+}
+
+nlohmann::json to_json(const fs::path& file, const io::Image& image, const std::vector<Detection>& boxes, double ms, const std::vector<std::string>& names) {
+  nlohmann::json detections = nlohmann::json::array();
+  for (const Detection& d : boxes) {
+    const PixelBox box = to_pixels(d, image);
+    detections.push_back({{"class", names[d.cls]}, {"class_id", d.cls}, {"score", d.score}, {"box", {box.left, box.top, box.width, box.height}}});
+  }
+  return {{"image", file.string()}, {"width", image.width}, {"height", image.height}, {"ms", ms}, {"detections", detections}};
+}
+
+void draw(const fs::path& to, io::Image image, const std::vector<Detection>& boxes, const std::vector<std::string>& names) {
+  std::vector<io::DrawnBox> drawn;
+  for (auto d = boxes.rbegin(); d != boxes.rend(); ++d) {  // the surest on top
+    const PixelBox box = to_pixels(*d, image);
+    drawn.push_back({.left = box.left, .top = box.top, .width = box.width, .height = box.height, .color = d->cls, .label = fmt::format("{} {:.2f}", names[d->cls], d->score)});
+  }
+  io::draw_boxes(image, drawn);
+  io::write_image(to, image);
+}
+
+void print(const fs::path& file, const io::Image& image, const std::vector<Detection>& boxes, double ms, const std::vector<std::string>& names) {
+  fmt::print("{}: {}x{}, {} boxes, {:.1f} ms\n", file.string(), image.width, image.height, boxes.size(), ms);
+  for (const Detection& d : boxes) {
+    const PixelBox box = to_pixels(d, image);
+    fmt::print("  {:<20} {:.3f}  left {:.0f} top {:.0f} width {:.0f} height {:.0f}\n", names[d.cls], d.score, box.left, box.top, box.width, box.height);
+  }
+}
+
+void run(const Options& options) {
+  const std::vector<fs::path> files = pictures_of(options.inputs);
+  if (!options.out.empty()) fs::create_directories(options.out);
+  Model model = options.model.read();
+  options.detection.apply(model.preprocess);
+  DetectorOptions detector_options = options.detection.detector(*model.network, options.compute);
+  detector_options.batch = std::min<int>(detector_options.batch, static_cast<int>(files.size()));
+  Detector detector(*model.network, *model.params, model.preprocess, detector_options);
+  nlohmann::json report = nlohmann::json::array();
+  for (std::size_t first = 0; first < files.size() && !interrupted(); first += detector.batch()) {
+    const int count = static_cast<int>(std::min<std::size_t>(detector.batch(), files.size() - first));
+    std::vector<io::Image> images;
+    for (int i = 0; i < count; ++i) images.push_back(io::read_image(files[first + i], model.network->channels));
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < count; ++i) detector.load(i, images[i]);
+    const auto boxes = detector.run(count);
+    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() / count;
+    for (int i = 0; i < count; ++i) {
+      const fs::path& file = files[first + i];
+      if (options.json != "-" && !options.quiet) print(file, images[i], boxes[i], ms, model.names);
+      if (!options.json.empty()) report.push_back(to_json(file, images[i], boxes[i], ms, model.names));
+      if (!options.out.empty()) draw(fs::path(options.out) / file.filename().replace_extension(".jpg"), std::move(images[i]), boxes[i], model.names);
+    }
+  }
+  if (!options.json.empty()) write_json(options.json, report);
+  if (interrupted()) exit_status = 130;
+}
+
+}  // namespace
+
+void add_detect(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("detect", "find objects on pictures");
+  options->model.add(*command);
+  options->detection.add(*command);
+  options->compute.add(*command);
+  command->add_option("pictures", options->inputs, "pictures, or folders of them")->required()->type_name("IMAGE|DIR");
+  command->add_option("--out", options->out, "folder for copies with the boxes drawn on them");
+  command->add_option("--json", options->json, "write the boxes as JSON to a file, or to standard output (-)");
+  command->add_flag("--quiet", options->quiet, "print nothing");
+  command->footer("Examples:\n  rook detect --model runs/chess photo.jpg --out drawn\n"
+                  "  rook detect --model yolov4-tiny.cfg:yolov4-tiny.weights --names coco.names photos/ --json boxes.json");
+  command->callback([options] {
+    install_interrupt();
+    run(*options);
+  });
+}
+
+}  // namespace rook::app

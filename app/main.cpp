@@ -1,0 +1,57 @@
+// The `rook` command line.
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fmt/format.h>
+
+#include "app/common.h"
+#include "base/error.h"
+
+namespace {
+
+// The program may have been compiled for the machine it was built on (ROOK_MARCH=native) and then been copied.
+bool cpu_fits() {
+#if defined(__AVX512F__)
+  return __builtin_cpu_supports("avx512f");
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2");
+#else
+  return true;
+#endif
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (!cpu_fits()) {
+    std::fputs("rook: this program was built for a newer CPU than this one; build it here, or with -DROOK_MARCH=x86-64-v2\n", stderr);
+    return 1;
+  }
+  CLI::App app("rook: trains and runs YOLO-family detectors", "rook");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "rook 0.1.0");
+  app.footer("Each command explains itself: rook detect --help");
+  rook::app::add_detect(app);
+  rook::app::add_train(app);
+  rook::app::add_eval(app);
+  rook::app::add_inspect(app);
+  rook::app::add_bench(app);
+  rook::app::add_weights(app);
+  rook::app::add_data(app);
+  try {
+    app.parse(argc, argv);
+    return rook::app::exit_status;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const rook::Error& error) {
+    fmt::print(stderr, "rook: {}\n", error.what());
+    if (std::getenv("ROOK_DEBUG")) fmt::print(stderr, "  raised at {}:{}\n", error.where().file_name(), error.where().line());
+    return 1;
+  } catch (const std::bad_alloc&) {
+    std::fputs("rook: out of memory; take a smaller batch or picture\n", stderr);
+    return 1;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "rook: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,108 @@
+// rook weights: what a weights file holds, and conversion between darknet's format and checkpoints.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fmt/format.h>
+
+#include "app/common.h"
+#include "base/error.h"
+#include "io/atomic_file.h"
+#include "model/checkpoint.h"
+#include "model/darknet_import.h"
+#include "model/zoo.h"
+
+namespace rook::app {
+namespace {
+
+struct Range {
+  float least = 0, most = 0;
+  double mean = 0;
+};
+
+Range range_of(std::span<const float> values) {
+  Range range;
+  if (values.empty()) return range;
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  double sum = 0;
+  for (const float v : values) sum += v;
+  return {*least, *most, sum / static_cast<double>(values.size())};
+}
+
+void info(const std::string& what, const LoadOptions& load, const std::string& json) {
+  const Model model = load_model(what, load);
+  nlohmann::json rows = nlohmann::json::array();
+  for (const Param& param : model.params->all()) {
+    const Range range = range_of(std::as_const(*model.params).value(param));
+    rows.push_back({{"name", param.name}, {"shape", param.spec.shape}, {"count", param.spec.count()}, {"min", range.least}, {"max", range.most}, {"mean", range.mean}});
+  }
+  if (!json.empty())
+    write_json(json, {{"model", what}, {"network", model.network->cfg.name}, {"classes", model.names}, {"parameters", model.params->total()},
+                      {"trainable", model.params->trainable()}, {"arrays", rows}});
+  if (json == "-") return;
+  fmt::print("{}: network {}, {} classes, {} floats ({} trainable)\n", what, model.network->cfg.name, model.names.size(), model.params->total(), model.params->trainable());
+  for (const auto& row : rows)
+    fmt::print("  {:<32} {:>10}  min {:>10.4g}  max {:>10.4g}  mean {:>10.4g}\n", row["name"].get<std::string>(), row["count"].get<std::int64_t>(),
+               row["min"].get<double>(), row["max"].get<double>(), row["mean"].get<double>());
+}
+
+void save(const std::string& to, const Model& model, int layers) {
+  if (to.ends_with(".safetensors")) {
+    Checkpoint checkpoint;
+    checkpoint.names = model.names;
+    checkpoint.preprocess = model.preprocess;
+    const auto values = std::as_const(*model.params).values();
+    checkpoint.values.assign(values.begin(), values.end());
+    write_checkpoint(to, *model.network, *model.params, checkpoint);
+  } else {
+    io::write_darknet_weights(to, export_darknet(*model.network, *model.params, layers));
+  }
+  fmt::print("{} written\n", to);
+}
+
+void convert(const std::string& from, const std::string& to, const LoadOptions& load) {
+  if (!to.ends_with(".safetensors") && !to.ends_with(".weights")) throw Error(fmt::format("{}: the ending says what to write: .safetensors or .weights", to));
+  const Model model = load_model(from, load);
+  save(to, model, -1);
+  if (!to.ends_with(".weights")) return;
+  // A .weights file has no cfg in it: it stands beside it.
+  const std::string text = model.network->cfg.to_text();
+  const std::string cfg = std::filesystem::path(to).replace_extension(".cfg").string();
+  io::write_file_atomically(cfg, std::as_bytes(std::span(text)));
+  fmt::print("{} written (the network of these weights)\n", cfg);
+}
+
+}  // namespace
+
+void add_weights(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("weights", "look at weights, convert them, cut them for transfer learning");
+  command->require_subcommand(1);
+  struct Options {
+    std::string from, to, json;
+    int layers = 0;
+    LoadOptions load;
+  };
+  auto options = std::make_shared<Options>();
+  const auto common = [options](CLI::App* sub) {
+    sub->add_option("model", options->from, "a run folder, a checkpoint, or NETWORK.cfg:FILE.weights")->required();
+    sub->add_option("--names", options->load.names_file, "class names, one per line, where the weights have none");
+    sub->add_flag("--lenient", options->load.lenient, "unknown keys of a cfg are warnings");
+    sub->add_flag("--live", options->load.live, "of a checkpoint the live weights instead of their average");
+  };
+  CLI::App* look = command->add_subcommand("info", "every array with its size and range");
+  common(look);
+  look->add_option("--json", options->json, "as JSON to a file, or to standard output (-)");
+  look->callback([options] { info(options->from, options->load, options->json); });
+  CLI::App* change = command->add_subcommand("convert", "darknet .weights <-> checkpoint, by the ending of OUT");
+  common(change);
+  change->add_option("out", options->to, "file to write: .safetensors or .weights")->required();
+  change->callback([options] { convert(options->from, options->to, options->load); });
+  CLI::App* part = command->add_subcommand("partial", "the first N layers as darknet's .conv.N");
+  common(part);
+  part->add_option("layers", options->layers, "how many layers, as the cfg counts them")->required()->check(CLI::PositiveNumber);
+  part->add_option("out", options->to, "file to write, FILE.conv.N")->required();
+  part->callback([options] { save(options->to, load_model(options->from, options->load), options->layers); });
+  command->footer("Examples:\n  rook weights info yolov4-tiny.cfg:yolov4-tiny.weights\n  rook weights convert runs/chess chess.weights\n"
+                  "  rook weights partial yolov4-tiny:yolov4-tiny.weights 29 yolov4-tiny.conv.29");
+}
+
+}  // namespace rook::app
