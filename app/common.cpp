@@ -38,6 +38,7 @@ void DetectionOptions::add(CLI::App& app) {
   app.add_option("--conf", conf, "least confidence of a box")->capture_default_str();
   app.add_option("--nms", nms, "suppression: plain, greedy (darknet's greedynms), diou, or cfg (what the network's cfg says)")->capture_default_str();
   app.add_option("--nms-threshold", nms_threshold, "overlap above which the weaker box goes")->capture_default_str();
+  app.add_flag("--all-classes", all_classes, "of a box every class above --conf, as darknet does, not only the likeliest");
   app.add_option("--resize", resize, "how photos are scaled: half-pixel, align-corners, area (default: as the model was trained)");
   app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)");
   app.add_option("--size", size, "side of the network's input in pixels, a multiple of 32 (default: the cfg's)");
@@ -51,7 +52,7 @@ void DetectionOptions::apply(Preprocess& preprocess) const {
 
 DetectorOptions DetectionOptions::detector(const Network& network, const ComputeOptions& compute, bool training_precision) const {
   return {.backend = &compute.backend(), .compute = compute.dtype(training_precision), .batch = batch, .width = size, .height = size, .threshold = conf,
-          .nms_kind = nms_from_name(nms, network), .nms_threshold = nms_threshold, .nms_beta = network.nms_beta, .conv = compute.conv};
+          .nms_kind = nms_from_name(nms, network), .nms_threshold = nms_threshold, .nms_beta = network.nms_beta, .best_class = !all_classes, .conv = compute.conv};
 }
 
 void DataOptions::add(CLI::App& app, const char* default_split) {

@@ -40,11 +40,12 @@ struct ModelOptions {
   Model read() const { return load_model(model, load); }
 };
 
-// --conf, --nms, --nms-threshold, --resize, --fit, --size, --batch.
+// --conf, --nms, --nms-threshold, --all-classes, --resize, --fit, --size, --batch.
 struct DetectionOptions {
   float conf = 0.25f, nms_threshold = 0.45f;
   std::string nms = "plain", resize, fit;
   int size = 0, batch = 1;
+  bool all_classes = false;
   void add(CLI::App& app);
   void apply(Preprocess& preprocess) const;
   DetectorOptions detector(const Network& network, const ComputeOptions& compute, bool training_precision = false) const;

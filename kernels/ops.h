@@ -189,7 +189,8 @@ struct ParamSegment {
   float decay = 0;                    // weight decay of this segment
   std::int32_t layer = 0;             // cfg layer, for messages
 };
-// Sum of squares of a gradient (double, fixed order) and the first segment with a non-finite element (-1: none).
+// Sum of squares of a gradient (double, fixed order) and the first segment with a non-finite element (-1: none). Segments
+// with lr_scale 0 are left out of both: nobody computes their gradients.
 struct GradientNorm {
   const float* gradient = nullptr;
   std::span<const ParamSegment> segments;
@@ -257,6 +258,7 @@ struct HeadDecode {
   std::int32_t* counts = nullptr;         // [N] appended to
   int capacity = 0;
   std::int32_t first_index = 0;           // number of anchor cells of the heads before this one
+  bool best_class = false;                // of each box only its likeliest class (the first of equals); darknet: all
 };
 
 enum class NmsKind : std::uint8_t { plain, greedy, diou };  // greedy: darknet's greedynms (DIoU with beta 0.6)
@@ -371,7 +373,7 @@ struct AugmentSpec {
 struct Augment {
   std::span<const CachedImage> images;
   std::span<const std::int32_t> order;    // [N] indices into images
-  AugmentSpec spec;
+  AugmentSpec spec = {};
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
   std::uint32_t first_slot = 0;           // counter of the first output (subdivisions of one iteration differ)

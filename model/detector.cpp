@@ -45,7 +45,7 @@ void Detector::decode(int count) {
     const Tensor logits = executor_.output(head.source);
     options_.backend->head_decode({.head = head.spec, .logits = logits.images(0, count), .net_w = width_, .net_h = height_,
                                    .threshold = options_.threshold, .detections = detections_.data(), .counts = counts_.data(),
-                                   .capacity = capacity_, .first_index = first}, {});
+                                   .capacity = capacity_, .first_index = first, .best_class = options_.best_class}, {});
     first += logits.h * logits.w * head.spec.anchors;
   }
 }

@@ -81,6 +81,8 @@ class ImageDecoder {
     } else {
       logistic_classes(found, classes, entry);
     }
+    if (args_.best_class && best_.score > args_.threshold) store(best_);
+    best_.score = 0;
   }
 
   void logistic_classes(Detection& found, const T* classes, const T* entry) {
@@ -108,11 +110,14 @@ class ImageDecoder {
 
   void emit(Detection& found, float score, int cls) {
     if (!(score > args_.threshold)) return;
-    if (count_ < args_.capacity) {
-      found.score = score;
-      found.cls = cls;
-      detections_[count_] = found;
-    }
+    found.score = score;
+    found.cls = cls;
+    if (!args_.best_class) return store(found);
+    if (score > best_.score) best_ = found;
+  }
+
+  void store(const Detection& found) {
+    if (count_ < args_.capacity) detections_[count_] = found;
     ++count_;
   }
 
@@ -121,6 +126,7 @@ class ImageDecoder {
   Detection* detections_;
   std::int32_t& count_;
   float objectness_cutoff_;
+  Detection best_{};  // of the current anchor, when only that is wanted
   CellDecoder<float> cells_[kMaxAnchors];
 };
 

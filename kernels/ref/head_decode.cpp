@@ -1,4 +1,5 @@
 // Decoding of a head's output to detections (darknet.md 5.1-5.3), in double.
+#include <algorithm>
 #include <vector>
 
 #include "kernels/head_check.h"
@@ -34,7 +35,9 @@ void decode_slot(const HeadDecode& args, int image, int index) {
   const Box<double> box = slot.box();
   if (!std::isfinite(box.x + box.y + box.w + box.h)) return;
   const std::vector<double> p = class_probabilities(args.head, slot);
+  const auto likeliest = std::max_element(p.begin(), p.end()) - p.begin();
   for (int c = 0; c < args.head.classes; ++c) {
+    if (args.best_class && c != likeliest) continue;
     const double score = objectness * p[static_cast<std::size_t>(c)];
     if (!(score > args.threshold)) continue;
     const std::int32_t place = args.counts[image]++;
