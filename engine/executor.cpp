@@ -91,7 +91,7 @@ void Executor::bind() {
     b.run = {.backend = options_.backend, .convs = &convs_, .stream = {}, .inputs = b.inputs, .output = output(i), .params = b.params,
              .grads = b.grads, .state = state_.data() + planned.state_offset,
              .saved = planned.saved_offset == kNoOffset ? nullptr : activations_.data() + planned.saved_offset,
-             .workspace = workspace_.data(), .training = planned.backward, .seed = options_.seed, .iteration = 0,
+             .workspace = workspace_.data(), .training = planned.backward, .bn_momentum = options_.bn_momentum, .seed = options_.seed, .iteration = 0,
              .node = static_cast<std::uint32_t>(i), .doutput = {}, .dinputs = b.dinputs};
     if (planned.backward) b.run.doutput = gradient(i);
   }

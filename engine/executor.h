@@ -20,6 +20,7 @@ struct ExecutorOptions {
   bool keep_all = false;
   bool profile = false;
   std::string conv;             // name of the convolution row to force
+  float bn_momentum = 0.01f;    // darknet's
   std::uint64_t seed = 0;
 };
 

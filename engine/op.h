@@ -27,7 +27,7 @@ enum class ParamRole : std::uint8_t { weights, bias, scales, rolling_mean, rolli
 struct ParamSpec {
   ParamRole role = ParamRole::weights;
   std::vector<std::int64_t> shape;
-  int fan_in = 0;  // weights: start as He normal, N(0, 2 / fan_in)
+  int fan_in = 0;  // weights: inputs that each output sums over
 
   std::int64_t count() const {
     std::int64_t product = 1;
@@ -74,6 +74,7 @@ struct OpRun {
   std::byte* saved = nullptr;
   std::byte* workspace = nullptr;
   bool training = false;
+  float bn_momentum = 0.01f;        // share of a batch in the running estimates of batch norm
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
   std::uint32_t node = 0;

@@ -56,7 +56,7 @@ void Params::initialise(const Param& param, std::uint64_t seed) {
   // Box-Muller on Philox numbers; the counter is the element and the stream the node, so that a layer's start does not
   // depend on the layers before it.
   const std::uint32_t stream = philox_stream(PhiloxUse::initial_weights, static_cast<std::uint32_t>(param.node));
-  const double sigma = std::sqrt(2.0 / std::max(1, param.spec.fan_in));
+  const double sigma = std::sqrt(1.0 / (3.0 * std::max(1, param.spec.fan_in)));
   for (std::size_t i = 0; i < out.size(); ++i) {
     const PhiloxBlock random = philox(philox_key(seed), {.slot = static_cast<std::uint32_t>(i), .stream = stream});
     const double u = (random.x + 0.5) / 4294967296.0, v = random.y / 4294967296.0;

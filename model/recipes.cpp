@@ -61,6 +61,7 @@ TrainConfig from_cfg(const io::Cfg& cfg) {
   config.schedule = schedule_of(net);
   config.epochs = 0;  // counted in iterations: max_batches
   config.ema = net.number("ema_alpha", 0);
+  config.bn_momentum = 0.01f;
   config.clip = 0;
   config.loss = LossMode::darknet;
   AugmentSpec& spec = config.augment;

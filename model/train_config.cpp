@@ -54,6 +54,7 @@ json to_json(const TrainConfig& c) {
             {"steps", s.steps}, {"scales", s.scales}, {"step", s.step}, {"scale", s.scale}, {"gamma", s.gamma}, {"power", s.power},
             {"cycle", s.cycle}, {"cycle_mult", s.cycle_mult}}},
           {"ema", c.ema},
+          {"bn_momentum", c.bn_momentum},
           {"clip", c.clip},
           {"freeze", c.freeze},
           {"loss", name_of(c.loss)},
@@ -106,6 +107,7 @@ TrainConfig train_config_from_json(const json& j) try {
   s.at("cycle").get_to(c.schedule.cycle);
   s.at("cycle_mult").get_to(c.schedule.cycle_mult);
   j.at("ema").get_to(c.ema);
+  j.at("bn_momentum").get_to(c.bn_momentum);
   j.at("clip").get_to(c.clip);
   j.at("freeze").get_to(c.freeze);
   c.loss = from_name(j.at("loss"), {LossMode::fixed, LossMode::darknet}, "loss");

@@ -40,6 +40,7 @@ struct TrainConfig {
   float beta2 = 0.999f;                   // adamw; beta1 is `momentum`
   Schedule schedule;
   float ema = 0.99f;                      // 0: off
+  float bn_momentum = 0.1f;               // of batch norm's running estimates: darknet's 0.01 lags behind in a short training
   float clip = 20;                        // of the gradient's norm; 0: off
   int freeze = 0;                         // first layers that are not trained
   LossMode loss = LossMode::fixed;

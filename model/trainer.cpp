@@ -15,6 +15,7 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+constexpr float kHeadWeightScale = 0.3f;
 constexpr float kEvalFloor = 0.001f;   // confidence floor of every mAP of a training
 
 std::int64_t iterations_of(const TrainConfig& config, int photos) {
@@ -52,7 +53,8 @@ const char* name_of(TrainEnd end) {
 Trainer::Trainer(Model& model, const TrainConfig& config, const PhotoCache& train, const PhotoCache* valid, const TrainerOptions& options)
     : model_(model), config_(config), train_(train), valid_(valid), options_(options),
       executor_(model.network->graph, *model.params, {.backend = options.backend, .compute = config.precision, .training = true,
-                                                      .frozen = config.freeze, .conv = options.conv, .seed = config.seed}),
+                                                      .frozen = config.freeze, .conv = options.conv, .bn_momentum = config.bn_momentum,
+                                                      .seed = config.seed}),
       order_(train.size(), config.seed), segments_(model.params->segments(config.decay, config.freeze)) {
   if (config_.batch < 1 || config_.subdivisions < 1 || config_.batch % config_.subdivisions != 0)
     throw Error(fmt::format("batch {} does not split into {} equal subdivisions", config_.batch, config_.subdivisions));
@@ -84,6 +86,9 @@ void Trainer::prepare_fresh_heads(const std::vector<int>& nodes) {
       entry[4] = config_.objectness_bias;
       std::fill_n(entry + 5, head.spec.classes, config_.class_bias);
     }
+    // A quiet start: logits near their biases, as in RetinaNet (Lin et al. 2017, 4.1).
+    if (const Param* weights = model_.params->find(head.source, ParamRole::weights))
+      for (float& weight : model_.params->value(*weights)) weight *= kHeadWeightScale;
   }
 }
 
@@ -169,7 +174,9 @@ void Trainer::update(float lr) {
   }
   if (config_.ema > 0) {
     if (ema_.empty()) ema_.assign(params.values().begin(), params.values().end());
-    options_.backend->ema_update({.average = ema_.data(), .value = params.values().data(), .count = params.total(), .decay = config_.ema}, {});
+    // Young averages forget faster, so that the start does not weigh on a short training.
+    const float age = static_cast<float>(iteration_ + 1), decay = std::min(config_.ema, (1 + age) / (10 + age));
+    options_.backend->ema_update({.average = ema_.data(), .value = params.values().data(), .count = params.total(), .decay = decay}, {});
   }
 }
 

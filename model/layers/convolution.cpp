@@ -78,7 +78,7 @@ class Convolution final : public Op {
     if (spec_.batch_normalize) {
       run.backend->batchnorm_forward({.z = z, .y = run.output, .gamma = run.params[1], .beta = run.params[0], .mean = mean_of(run),
                                       .inv_std = mean_of(run) + geometry_.k, .running_mean = run.params[2], .running_var = run.params[3],
-                                      .eps = kEps, .activation = spec_.activation}, run.stream);
+                                      .momentum = run.bn_momentum, .eps = kEps, .activation = spec_.activation}, run.stream);
     } else if (spec_.activation != Activation::linear) {
       run.backend->activation_forward({.x = z, .y = run.output, .activation = spec_.activation}, run.stream);
     }

@@ -42,7 +42,7 @@ class BatchNormLayer final : public Op {
       return;
     }
     run.backend->batchnorm_forward({.z = run.inputs[0], .y = run.output, .gamma = run.params[1], .beta = run.params[0], .mean = mean(run),
-                                    .inv_std = mean(run) + channels_, .running_mean = run.params[2], .running_var = run.params[3]}, run.stream);
+                                    .inv_std = mean(run) + channels_, .running_mean = run.params[2], .running_var = run.params[3], .momentum = run.bn_momentum}, run.stream);
   }
   void backward(const OpRun& run) const override {
     run.backend->batchnorm_backward({.z = run.inputs[0], .dy = run.doutput, .dz = run.doutput, .gamma = run.params[1], .beta = run.params[0],
