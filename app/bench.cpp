@@ -1,9 +1,9 @@
 // rook bench: how fast networks run and train on this machine.
+#include <fmt/format.h>
+#include <sys/resource.h>
 #include <algorithm>
 #include <chrono>
-#include <fmt/format.h>
 #include <functional>
-#include <sys/resource.h>
 
 #include "app/common.h"
 #include "base/error.h"
@@ -47,13 +47,24 @@ double peak_megabytes() {
 }
 
 void report(const Options& o, const char* what, DType type, int width, int height, const Spread& s) {
-  const nlohmann::json json = {{"bench", what}, {"network", o.arch}, {"width", width}, {"height", height}, {"batch", o.batch}, {"precision", name_of(type)},
-                               {"device", o.compute.backend().name}, {"ms_median", s.median * 1e3}, {"ms_min", s.least * 1e3}, {"ms_max", s.most * 1e3},
-                               {"images_per_s", o.batch / s.median}, {"peak_mb", peak_megabytes()}};
+  const nlohmann::json json = {{"bench", what},
+                               {"network", o.arch},
+                               {"width", width},
+                               {"height", height},
+                               {"batch", o.batch},
+                               {"precision", name_of(type)},
+                               {"device", o.compute.backend().name},
+                               {"ms_median", s.median * 1e3},
+                               {"ms_min", s.least * 1e3},
+                               {"ms_max", s.most * 1e3},
+                               {"images_per_s", o.batch / s.median},
+                               {"peak_mb", peak_megabytes()}};
   if (!o.json.empty()) write_json(o.json, json);
   if (o.json != "-")
-    fmt::print("{} {} at {}x{}, batch {}, {}: {:.2f} ms (min {:.2f}, max {:.2f}), {:.1f} photos/s, peak memory {:.0f} MB\n", what, o.arch, width, height, o.batch, name_of(type),
-               s.median * 1e3, s.least * 1e3, s.most * 1e3, o.batch / s.median, peak_megabytes());
+    fmt::print(
+        "{} {} at {}x{}, batch {}, {}: {:.2f} ms (min {:.2f}, max {:.2f}), {:.1f} photos/s, peak memory {:.0f} MB\n",
+        what, o.arch, width, height, o.batch, name_of(type), s.median * 1e3, s.least * 1e3, s.most * 1e3,
+        o.batch / s.median, peak_megabytes());
 }
 
 io::Cfg cfg_of(const Options& o) {
@@ -65,7 +76,8 @@ io::Cfg cfg_of(const Options& o) {
 // Random numbers in 0..1, never zeros: kernels must not profit from easy input.
 void fill_random(const Tensor& x) {
   std::vector<float> values(static_cast<std::size_t>(x.elements()));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = philox_uniform(philox(philox_key(1), {.slot = static_cast<std::uint32_t>(i)}).x);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = philox_uniform(philox(philox_key(1), {.slot = static_cast<std::uint32_t>(i)}).x);
   cpu::copy_channels({.src = make_tensor(values.data(), DType::f32, x.n, x.h, x.w, x.c), .dst = x});
 }
 
@@ -73,7 +85,13 @@ void bench_net(const Options& o) {
   Model model = make_model(cfg_of(o), {}, 1);
   const DType type = o.compute.dtype(false);
   Detector detector(*model.network, *model.params, model.preprocess,
-                    {.backend = &o.compute.backend(), .compute = type, .batch = o.batch, .width = o.size, .height = o.size, .threshold = 0.25f, .conv = o.compute.conv});
+                    {.backend = &o.compute.backend(),
+                     .compute = type,
+                     .batch = o.batch,
+                     .width = o.size,
+                     .height = o.size,
+                     .threshold = 0.25f,
+                     .conv = o.compute.conv});
   fill_random(detector.executor().input());
   const Spread spread = time(o.repetitions, [&] { detector.run(o.batch); });
   report(o, "net", type, detector.width(), detector.height(), spread);
@@ -90,7 +108,8 @@ void bench_train(const Options& o) {
   const int width = o.size ? o.size : model.network->width, height = o.size ? o.size : model.network->height;
   const PhotoCache photos = PhotoCache::synthetic(4 * o.batch, width, height, model.network->classes());
   config.epochs = 1e6;
-  Trainer trainer(model, config, photos, nullptr, {.backend = &o.compute.backend(), .folder = "", .conv = o.compute.conv});
+  Trainer trainer(model, config, photos, nullptr,
+                  {.backend = &o.compute.backend(), .folder = "", .conv = o.compute.conv});
   const Spread spread = time(o.repetitions, [&] { trainer.step(); });
   report(o, "train", config.precision, width, height, spread);
 }
@@ -122,7 +141,9 @@ void add_bench(CLI::App& app) {
     install_interrupt();
     bench_train(*o);
   });
-  c->footer("Examples:\n  rook bench net --arch yolov4-tiny --precision bf16\n  rook bench train --arch yolov4-tiny --batch 8 --classes 12");
+  c->footer(
+      "Examples:\n  rook bench net --arch yolov4-tiny --precision bf16\n  rook bench train --arch yolov4-tiny --batch "
+      "8 --classes 12");
 }
 
 }  // namespace rook::app

@@ -1,11 +1,11 @@
 #include "app/common.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "base/error.h"
 #include "io/atomic_file.h"
@@ -15,7 +15,8 @@
 namespace rook::app {
 
 void ComputeOptions::add(CLI::App& app) {
-  app.add_option("--device", device, "where to compute: auto, cpu, or ref (naive and slow, for comparisons)")->capture_default_str();
+  app.add_option("--device", device, "where to compute: auto, cpu, or ref (naive and slow, for comparisons)")
+      ->capture_default_str();
   app.add_option("--precision", precision, "auto, f32 or bf16")->capture_default_str();
   app.add_option("--conv", conv, "force an implementation of convolution by name (onednn, ref)");
 }
@@ -23,12 +24,14 @@ void ComputeOptions::add(CLI::App& app) {
 DType ComputeOptions::dtype(bool training) const {
   if (precision == "auto") return training && cpu_has_bf16() && backend().name == "cpu" ? DType::bf16 : DType::f32;
   const auto type = dtype_from_name(precision);
-  if (!type || (*type != DType::f32 && *type != DType::bf16)) throw Error(fmt::format("--precision {}: is not one of auto, f32, bf16", precision));
+  if (!type || (*type != DType::f32 && *type != DType::bf16))
+    throw Error(fmt::format("--precision {}: is not one of auto, f32, bf16", precision));
   return *type;
 }
 
 void ModelOptions::add(CLI::App& app) {
-  app.add_option("--model", model, "a run folder, a checkpoint (.safetensors), or NETWORK.cfg:FILE.weights")->required();
+  app.add_option("--model", model, "a run folder, a checkpoint (.safetensors), or NETWORK.cfg:FILE.weights")
+      ->required();
   app.add_option("--names", load.names_file, "class names, one per line, where the weights have none");
   app.add_flag("--lenient", load.lenient, "unknown keys of a cfg are warnings, as in darknet");
   app.add_flag("--live", load.live, "of a checkpoint the live weights instead of their average");
@@ -36,10 +39,14 @@ void ModelOptions::add(CLI::App& app) {
 
 void DetectionOptions::add(CLI::App& app) {
   app.add_option("--conf", conf, "least confidence of a box")->capture_default_str();
-  app.add_option("--nms", nms, "suppression: plain, greedy (darknet's greedynms), diou, or cfg (what the network's cfg says)")->capture_default_str();
+  app.add_option("--nms", nms,
+                 "suppression: plain, greedy (darknet's greedynms), diou, or cfg (what the network's cfg says)")
+      ->capture_default_str();
   app.add_option("--nms-threshold", nms_threshold, "overlap above which the weaker box goes")->capture_default_str();
-  app.add_flag("--all-classes", all_classes, "of a box every class above --conf, as darknet does, not only the likeliest");
-  app.add_option("--resize", resize, "how photos are scaled: half-pixel, align-corners, area (default: as the model was trained)");
+  app.add_flag("--all-classes", all_classes,
+               "of a box every class above --conf, as darknet does, not only the likeliest");
+  app.add_option("--resize", resize,
+                 "how photos are scaled: half-pixel, align-corners, area (default: as the model was trained)");
   app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)");
   app.add_option("--size", size, "side of the network's input in pixels, a multiple of 32 (default: the cfg's)");
   app.add_option("--batch", batch, "photos at a time")->capture_default_str()->check(CLI::Range(1, 1024));
@@ -50,17 +57,29 @@ void DetectionOptions::apply(Preprocess& preprocess) const {
   if (!fit.empty()) preprocess.fit = fit_from_name(fit);
 }
 
-DetectorOptions DetectionOptions::detector(const Network& network, const ComputeOptions& compute, bool training_precision) const {
-  return {.backend = &compute.backend(), .compute = compute.dtype(training_precision), .batch = batch, .width = size, .height = size, .threshold = conf,
-          .nms_kind = nms_from_name(nms, network), .nms_threshold = nms_threshold, .nms_beta = network.nms_beta, .best_class = !all_classes, .conv = compute.conv};
+DetectorOptions DetectionOptions::detector(const Network& network, const ComputeOptions& compute,
+                                           bool training_precision) const {
+  return {.backend = &compute.backend(),
+          .compute = compute.dtype(training_precision),
+          .batch = batch,
+          .width = size,
+          .height = size,
+          .threshold = conf,
+          .nms_kind = nms_from_name(nms, network),
+          .nms_threshold = nms_threshold,
+          .nms_beta = network.nms_beta,
+          .best_class = !all_classes,
+          .conv = compute.conv};
 }
 
 void DataOptions::add(CLI::App& app, const char* default_split) {
   split = default_split;
-  app.add_option("--data", data, "folder or file of labelled photos: COCO JSON, YOLO txt, darknet .data, Pascal VOC")->required();
+  app.add_option("--data", data, "folder or file of labelled photos: COCO JSON, YOLO txt, darknet .data, Pascal VOC")
+      ->required();
   app.add_option("--merge", merge, "join or rename a class, FROM=TO; may be repeated");
   app.add_flag("--keep-unused", keep_unused, "keep classes without any box");
-  app.add_flag("--missing-is-negative", missing_is_negative, "a photo without a label file has nothing on it (otherwise a fault)");
+  app.add_flag("--missing-is-negative", missing_is_negative,
+               "a photo without a label file has nothing on it (otherwise a fault)");
   if (*default_split) app.add_option("--split", split, "train, valid or test")->capture_default_str();
 }
 
@@ -68,7 +87,8 @@ io::Dataset DataOptions::read(bool find_duplicates) const {
   io::DatasetOptions options;
   for (const std::string& pair : merge) {
     const std::size_t equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == pair.size()) throw Error(fmt::format("--merge {}: write FROM=TO", pair));
+    if (equals == std::string::npos || equals == 0 || equals + 1 == pair.size())
+      throw Error(fmt::format("--merge {}: write FROM=TO", pair));
     options.merge.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
   }
   options.drop_unused_classes = !keep_unused;
@@ -95,7 +115,8 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
       for (io::LabelBox& box : image.boxes) {
         if (to[box.cls] < 0) {
           const auto near = io::did_you_mean(dataset.classes[box.cls], names);
-          throw Error(fmt::format("{}: class '{}' is not known to the model{}; rename it with --merge {}=...", image.file.string(), dataset.classes[box.cls],
+          throw Error(fmt::format("{}: class '{}' is not known to the model{}; rename it with --merge {}=...",
+                                  image.file.string(), dataset.classes[box.cls],
                                   near ? fmt::format(" (did you mean {}?)", *near) : "", dataset.classes[box.cls]));
         }
         box.cls = to[box.cls];

@@ -48,7 +48,8 @@ struct DetectionOptions {
   bool all_classes = false;
   void add(CLI::App& app);
   void apply(Preprocess& preprocess) const;
-  DetectorOptions detector(const Network& network, const ComputeOptions& compute, bool training_precision = false) const;
+  DetectorOptions detector(const Network& network, const ComputeOptions& compute,
+                           bool training_precision = false) const;
 };
 
 // --data, --merge, --split.

@@ -1,7 +1,7 @@
 // rook data: look at labelled photos, check them, convert them.
+#include <fmt/format.h>
 #include <algorithm>
 #include <filesystem>
-#include <fmt/format.h>
 
 #include "app/common.h"
 #include "base/error.h"
@@ -22,7 +22,11 @@ struct Options {
 };
 
 io::Dataset read(const Options& o, bool find_duplicates) {
-  DataOptions options{.data = o.data, .split = "", .merge = o.merge, .keep_unused = o.keep_unused, .missing_is_negative = o.missing_is_negative};
+  DataOptions options{.data = o.data,
+                      .split = "",
+                      .merge = o.merge,
+                      .keep_unused = o.keep_unused,
+                      .missing_is_negative = o.missing_is_negative};
   return options.read(find_duplicates);
 }
 
@@ -38,9 +42,15 @@ void draw_samples(const io::Dataset& dataset, const Options& o) {
       std::vector<io::DrawnBox> boxes;
       const float w = static_cast<float>(image.width), h = static_cast<float>(image.height);
       for (const io::LabelBox& box : labelled.boxes)
-        boxes.push_back({.left = (box.x - box.w / 2) * w, .top = (box.y - box.h / 2) * h, .width = box.w * w, .height = box.h * h, .color = box.cls, .label = dataset.classes[box.cls]});
+        boxes.push_back({.left = (box.x - box.w / 2) * w,
+                         .top = (box.y - box.h / 2) * h,
+                         .width = box.w * w,
+                         .height = box.h * h,
+                         .color = box.cls,
+                         .label = dataset.classes[box.cls]});
       io::draw_boxes(image, boxes);
-      io::write_image(fs::path(o.draw) / fmt::format("{}-{}.jpg", split.name, fs::path(labelled.name).stem().string()), image);
+      io::write_image(fs::path(o.draw) / fmt::format("{}-{}.jpg", split.name, fs::path(labelled.name).stem().string()),
+                      image);
       ++drawn;
     }
   }
@@ -62,11 +72,13 @@ void check(const Options& o) {
       fmt::print("... and {} more faults (--faults 0 lists all)\n", dataset.faults.size() - o.most_faults);
   }
   if (!o.draw.empty()) draw_samples(dataset, o);
-  if (std::any_of(dataset.faults.begin(), dataset.faults.end(), [](const io::Fault& fault) { return fault.fatal; })) exit_status = 1;
+  if (std::any_of(dataset.faults.begin(), dataset.faults.end(), [](const io::Fault& fault) { return fault.fatal; }))
+    exit_status = 1;
 }
 
 void convert(const Options& o) {
-  if (fs::exists(o.out) && !fs::is_empty(o.out)) throw Error(fmt::format("{}: exists and is not empty; name a new folder", o.out));
+  if (fs::exists(o.out) && !fs::is_empty(o.out))
+    throw Error(fmt::format("{}: exists and is not empty; name a new folder", o.out));
   const io::Dataset dataset = read(o, false);
   io::write_dataset(dataset, o.out, o.format);
   fmt::print("{} written as {}\n", o.out, o.format);
@@ -84,7 +96,8 @@ void add_data(CLI::App& app) {
     sub->add_flag("--keep-unused", o->keep_unused, "keep classes without any box");
     sub->add_flag("--missing-is-negative", o->missing_is_negative, "a photo without a label file has nothing on it");
   };
-  CLI::App* checks = c->add_subcommand("check", "census and every fault, with file and line; exit status 1 when boxes or photos must be left out");
+  CLI::App* checks = c->add_subcommand(
+      "check", "census and every fault, with file and line; exit status 1 when boxes or photos must be left out");
   common(checks);
   checks->add_option("--draw", o->draw, "folder for sample photos with their boxes drawn on them");
   checks->add_option("--samples", o->samples, "how many of each split")->capture_default_str();
@@ -94,7 +107,9 @@ void add_data(CLI::App& app) {
   CLI::App* converts = c->add_subcommand("convert", "write the data set in another format");
   common(converts);
   converts->add_option("out", o->out, "new folder")->required();
-  converts->add_option("--format", o->format, "coco, yolo, voc or darknet")->capture_default_str()->check(CLI::IsMember({"coco", "yolo", "voc", "darknet"}));
+  converts->add_option("--format", o->format, "coco, yolo, voc or darknet")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"coco", "yolo", "voc", "darknet"}));
   converts->callback([o] { convert(*o); });
   c->footer("Examples:\n  rook data check chess --draw samples\n  rook data convert chess chess-yolo --format yolo");
 }

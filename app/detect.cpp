@@ -1,9 +1,9 @@
 // rook detect: boxes on pictures.
+#include <fmt/format.h>
 #include <algorithm>
 #include <cctype>
 #include <chrono>
 #include <filesystem>
-#include <fmt/format.h>
 
 #include "app/common.h"
 #include "base/error.h"
@@ -25,8 +25,10 @@ struct Options {
 
 bool is_picture(const fs::path& file) {
   std::string ending = file.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return ending == ".jpg" || ending == ".jpeg" || ending == ".png" || ending == ".bmp" || ending == ".ppm" || ending == ".tga";
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return ending == ".jpg" || ending == ".jpeg" || ending == ".png" || ending == ".bmp" || ending == ".ppm" ||
+         ending == ".tga";
 }
 
 std::vector<fs::path> pictures_of(const std::vector<std::string>& inputs) {
@@ -58,30 +60,46 @@ PixelBox to_pixels(const Detection& d, const io::Image& image) {
   return {left, top, right - left, bottom - top};
 }
 
-nlohmann::json to_json(const fs::path& file, const io::Image& image, const std::vector<Detection>& boxes, double ms, const std::vector<std::string>& names) {
+nlohmann::json to_json(const fs::path& file, const io::Image& image, const std::vector<Detection>& boxes, double ms,
+                       const std::vector<std::string>& names) {
   nlohmann::json detections = nlohmann::json::array();
   for (const Detection& d : boxes) {
     const PixelBox box = to_pixels(d, image);
-    detections.push_back({{"class", names[d.cls]}, {"class_id", d.cls}, {"score", d.score}, {"box", {box.left, box.top, box.width, box.height}}});
+    detections.push_back({{"class", names[d.cls]},
+                          {"class_id", d.cls},
+                          {"score", d.score},
+                          {"box", {box.left, box.top, box.width, box.height}}});
   }
-  return {{"image", file.string()}, {"width", image.width}, {"height", image.height}, {"ms", ms}, {"detections", detections}};
+  return {{"image", file.string()},
+          {"width", image.width},
+          {"height", image.height},
+          {"ms", ms},
+          {"detections", detections}};
 }
 
-void draw(const fs::path& to, io::Image image, const std::vector<Detection>& boxes, const std::vector<std::string>& names) {
+void draw(const fs::path& to, io::Image image, const std::vector<Detection>& boxes,
+          const std::vector<std::string>& names) {
   std::vector<io::DrawnBox> drawn;
   for (auto d = boxes.rbegin(); d != boxes.rend(); ++d) {  // the surest on top
     const PixelBox box = to_pixels(*d, image);
-    drawn.push_back({.left = box.left, .top = box.top, .width = box.width, .height = box.height, .color = d->cls, .label = fmt::format("{} {:.2f}", names[d->cls], d->score)});
+    drawn.push_back({.left = box.left,
+                     .top = box.top,
+                     .width = box.width,
+                     .height = box.height,
+                     .color = d->cls,
+                     .label = fmt::format("{} {:.2f}", names[d->cls], d->score)});
   }
   io::draw_boxes(image, drawn);
   io::write_image(to, image);
 }
 
-void print(const fs::path& file, const io::Image& image, const std::vector<Detection>& boxes, double ms, const std::vector<std::string>& names) {
+void print(const fs::path& file, const io::Image& image, const std::vector<Detection>& boxes, double ms,
+           const std::vector<std::string>& names) {
   fmt::print("{}: {}x{}, {} boxes, {:.1f} ms\n", file.string(), image.width, image.height, boxes.size(), ms);
   for (const Detection& d : boxes) {
     const PixelBox box = to_pixels(d, image);
-    fmt::print("  {:<20} {:.3f}  left {:.0f} top {:.0f} width {:.0f} height {:.0f}\n", names[d.cls], d.score, box.left, box.top, box.width, box.height);
+    fmt::print("  {:<20} {:.3f}  left {:.0f} top {:.0f} width {:.0f} height {:.0f}\n", names[d.cls], d.score, box.left,
+               box.top, box.width, box.height);
   }
 }
 
@@ -101,12 +119,15 @@ void run(const Options& options) {
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < count; ++i) detector.load(i, images[i]);
     const auto boxes = detector.run(count);
-    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() / count;
+    const double ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() / count;
     for (int i = 0; i < count; ++i) {
       const fs::path& file = files[first + i];
       if (options.json != "-" && !options.quiet) print(file, images[i], boxes[i], ms, model.names);
       if (!options.json.empty()) report.push_back(to_json(file, images[i], boxes[i], ms, model.names));
-      if (!options.out.empty()) draw(fs::path(options.out) / file.filename().replace_extension(".jpg"), std::move(images[i]), boxes[i], model.names);
+      if (!options.out.empty())
+        draw(fs::path(options.out) / file.filename().replace_extension(".jpg"), std::move(images[i]), boxes[i],
+             model.names);
     }
   }
   if (!options.json.empty()) write_json(options.json, report);
@@ -125,8 +146,9 @@ void add_detect(CLI::App& app) {
   command->add_option("--out", options->out, "folder for copies with the boxes drawn on them");
   command->add_option("--json", options->json, "write the boxes as JSON to a file, or to standard output (-)");
   command->add_flag("--quiet", options->quiet, "print nothing");
-  command->footer("Examples:\n  rook detect --model runs/chess photo.jpg --out drawn\n"
-                  "  rook detect --model yolov4-tiny.cfg:yolov4-tiny.weights --names coco.names photos/ --json boxes.json");
+  command->footer(
+      "Examples:\n  rook detect --model runs/chess photo.jpg --out drawn\n"
+      "  rook detect --model yolov4-tiny.cfg:yolov4-tiny.weights --names coco.names photos/ --json boxes.json");
   command->callback([options] {
     install_interrupt();
     run(*options);

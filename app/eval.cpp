@@ -1,6 +1,6 @@
 // rook eval: how good a model is on a split.
-#include <chrono>
 #include <fmt/format.h>
+#include <chrono>
 
 #include "app/common.h"
 #include "base/error.h"
@@ -34,22 +34,29 @@ void run(const Options& options) {
     if (interrupted()) throw Error("interrupted");
     const std::size_t count = std::min<std::size_t>(detector.batch(), split.images.size() - first);
     std::vector<io::Image> photos;
-    for (std::size_t i = 0; i < count; ++i) photos.push_back(io::read_image(split.images[first + i].file, model.network->channels));
+    for (std::size_t i = 0; i < count; ++i)
+      photos.push_back(io::read_image(split.images[first + i].file, model.network->channels));
     auto boxes = detector.detect(photos);
     for (std::size_t i = 0; i < count; ++i) {
       const io::LabelledImage& image = split.images[first + i];
-      ImageResult result{.name = image.name, .width = photos[i].width, .height = photos[i].height, .detections = std::move(boxes[i]), .truths = {}};
+      ImageResult result{.name = image.name,
+                         .width = photos[i].width,
+                         .height = photos[i].height,
+                         .detections = std::move(boxes[i]),
+                         .truths = {}};
       for (const io::LabelBox& box : image.boxes) result.truths.push_back({box.x, box.y, box.w, box.h, box.cls});
       results.push_back(std::move(result));
     }
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Evaluation evaluation = evaluate(results, model.names, {.conf = options.detection.conf});
-  evaluation.preprocess = fmt::format("{} to {}x{}, boxes from confidence {}, {} NMS {}", to_text(model.preprocess), detector.width(), detector.height(), options.floor,
-                                      options.detection.nms, options.detection.nms_threshold);
+  evaluation.preprocess =
+      fmt::format("{} to {}x{}, boxes from confidence {}, {} NMS {}", to_text(model.preprocess), detector.width(),
+                  detector.height(), options.floor, options.detection.nms, options.detection.nms_threshold);
   if (options.json != "-") {
     fmt::print("{}\n", to_text(evaluation));
-    fmt::print("{} photos in {:.1f} s ({:.1f} photos/s, decoding included)\n", split.images.size(), seconds, split.images.size() / seconds);
+    fmt::print("{} photos in {:.1f} s ({:.1f} photos/s, decoding included)\n", split.images.size(), seconds,
+               split.images.size() / seconds);
   }
   if (!options.json.empty()) write_json(options.json, to_json(evaluation));
 }
@@ -65,7 +72,9 @@ void add_eval(CLI::App& app) {
   options->compute.add(*command);
   command->add_option("--floor", options->floor, "least confidence that counts for mAP")->capture_default_str();
   command->add_option("--json", options->json, "write the result as JSON to a file, or to standard output (-)");
-  command->footer("Example:\n  rook eval --model runs/chess --data chess --split test\nmAP50 and mAP50:95 as COCO counts them; darknet's own mAP beside them.");
+  command->footer(
+      "Example:\n  rook eval --model runs/chess --data chess --split test\nmAP50 and mAP50:95 as COCO counts them; "
+      "darknet's own mAP beside them.");
   command->callback([options] {
     install_interrupt();
     run(*options);

@@ -1,8 +1,8 @@
 // The `rook` command line.
+#include <fmt/format.h>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <fmt/format.h>
 
 #include "app/common.h"
 #include "base/error.h"
@@ -24,7 +24,9 @@ bool cpu_fits() {
 
 int main(int argc, char** argv) {
   if (!cpu_fits()) {
-    std::fputs("rook: this program was built for a newer CPU than this one; build it here, or with -DROOK_MARCH=x86-64-v2\n", stderr);
+    std::fputs(
+        "rook: this program was built for a newer CPU than this one; build it here, or with -DROOK_MARCH=x86-64-v2\n",
+        stderr);
     return 1;
   }
   CLI::App app("rook: trains and runs YOLO-family detectors", "rook");
@@ -45,7 +47,8 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   } catch (const rook::Error& error) {
     fmt::print(stderr, "rook: {}\n", error.what());
-    if (std::getenv("ROOK_DEBUG")) fmt::print(stderr, "  raised at {}:{}\n", error.where().file_name(), error.where().line());
+    if (std::getenv("ROOK_DEBUG"))
+      fmt::print(stderr, "  raised at {}:{}\n", error.where().file_name(), error.where().line());
     return 1;
   } catch (const std::bad_alloc&) {
     std::fputs("rook: out of memory; take a smaller batch or picture\n", stderr);

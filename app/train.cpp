@@ -1,10 +1,10 @@
 // rook train: from labelled photos to a detector.
-#include <chrono>
-#include <filesystem>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <optional>
 #include <unistd.h>
+#include <chrono>
+#include <filesystem>
+#include <optional>
 
 #include "app/common.h"
 #include "base/error.h"
@@ -55,8 +55,12 @@ std::vector<SizeStage> stages_of(const std::string& text) {
     int size = 0;
     float share = 0;
     char rest = 0;
-    if (std::sscanf(part.c_str(), "%d:%f%c", &size, &share, &rest) != 2 || size < 32 || size % 32 || !(share > 0 && share <= 1))
-      throw Error(fmt::format("--stages {}: write SIZE:SHARE,... with sizes that are multiples of 32 and shares of the training, like 288:0.5", part));
+    if (std::sscanf(part.c_str(), "%d:%f%c", &size, &share, &rest) != 2 || size < 32 || size % 32 ||
+        !(share > 0 && share <= 1))
+      throw Error(
+          fmt::format("--stages {}: write SIZE:SHARE,... with sizes that are multiples of 32 and shares of the "
+                      "training, like 288:0.5",
+                      part));
     stages.push_back({.share = share, .width = size, .height = size});
     at = comma + 1;
   }
@@ -64,7 +68,10 @@ std::vector<SizeStage> stages_of(const std::string& text) {
 }
 
 TrainConfig configure(const Options& o, const io::Cfg& cfg) {
-  const std::string name = !o.recipe.empty() ? o.recipe : o.from == "scratch" ? "scratch" : fs::is_directory(o.from) || o.from.ends_with(".safetensors") ? "continue" : "transfer";
+  const std::string name = !o.recipe.empty()                                              ? o.recipe
+                           : o.from == "scratch"                                          ? "scratch"
+                           : fs::is_directory(o.from) || o.from.ends_with(".safetensors") ? "continue"
+                                                                                          : "transfer";
   TrainConfig c = recipe(name, cfg);
   take(c.epochs, o.epochs);
   take(c.batch, o.batch);
@@ -105,7 +112,8 @@ fs::path make_folder(const std::string& wanted) {
     while (fs::exists(fs::path("runs") / fmt::format("run-{}", number))) ++number;
     folder = fs::path("runs") / fmt::format("run-{}", number);
   } else if (fs::exists(folder / "last.safetensors")) {
-    throw Error(fmt::format("{}: holds a run already; go on with it (--resume {}) or name another folder", wanted, wanted));
+    throw Error(
+        fmt::format("{}: holds a run already; go on with it (--resume {}) or name another folder", wanted, wanted));
   }
   std::error_code failure;
   fs::create_directories(folder, failure);
@@ -160,7 +168,8 @@ class Session {
   void load() {
     if (!options_.resume.empty()) {
       folder_ = fs::is_directory(options_.resume) ? fs::path(options_.resume) : fs::path(options_.resume).parent_path();
-      const fs::path file = fs::is_directory(options_.resume) ? folder_ / "last.safetensors" : fs::path(options_.resume);
+      const fs::path file =
+          fs::is_directory(options_.resume) ? folder_ / "last.safetensors" : fs::path(options_.resume);
       checkpoint_ = read_checkpoint(file);
       if (!checkpoint_->state.is_object() || !checkpoint_->state.contains("config"))
         throw Error(fmt::format("{}: holds no state of a training; take the run's last.safetensors", file.string()));
@@ -174,10 +183,14 @@ class Session {
     const io::Split* valid = dataset.find(options_.valid);
     report_faults(dataset);
     if (!checkpoint_) make_start(dataset);
-    const int width = config_.width ? config_.width : model_.network->width, height = config_.height ? config_.height : model_.network->height;
-    fmt::print("{} training photos, {} classes{}; {} at {}x{}, {}, batch {}, {} epochs, {}\n", train.images.size(), model_.names.size(),
-               valid ? fmt::format(", {} validation photos", valid->images.size()) : ", no validation photos (no mAP, no best checkpoint)", model_.network->cfg.name,
-               width, height, name_of(config_.precision), config_.batch, config_.epochs, config_.recipe);
+    const int width = config_.width ? config_.width : model_.network->width,
+              height = config_.height ? config_.height : model_.network->height;
+    fmt::print("{} training photos, {} classes{}; {} at {}x{}, {}, batch {}, {} epochs, {}\n", train.images.size(),
+               model_.names.size(),
+               valid ? fmt::format(", {} validation photos", valid->images.size())
+                     : ", no validation photos (no mAP, no best checkpoint)",
+               model_.network->cfg.name, width, height, name_of(config_.precision), config_.batch, config_.epochs,
+               config_.recipe);
     if (options_.dry_run) return;
     train_.emplace(train, width, height, config_.preprocess);
     if (valid) valid_.emplace(*valid, width, height, config_.preprocess);
@@ -188,8 +201,11 @@ class Session {
     std::size_t fatal = 0;
     for (const io::Fault& fault : dataset.faults) fatal += fault.fatal;
     if (dataset.faults.empty()) return;
-    fmt::print("{} faults in the labels ({} boxes or photos left out); the first: {}:{}: {}; all of them: rook data check {}\n", dataset.faults.size(), fatal,
-               dataset.faults.front().file.string(), dataset.faults.front().line, dataset.faults.front().message, dataset.root.string());
+    fmt::print(
+        "{} faults in the labels ({} boxes or photos left out); the first: {}:{}: {}; all of them: rook data check "
+        "{}\n",
+        dataset.faults.size(), fatal, dataset.faults.front().file.string(), dataset.faults.front().line,
+        dataset.faults.front().message, dataset.root.string());
   }
 
   void make_start(const io::Dataset& dataset) {
@@ -198,16 +214,18 @@ class Session {
     config_ = configure(options_, cfg);
     model_ = make_model(cfg, dataset.classes, config_.seed);
     start_report_ = start_from(model_, options_.from, {.lenient = options_.lenient, .live = options_.live});
-    for (const io::CfgWarning& warning : cfg.warnings) fmt::print("{}:{}: {}\n", cfg.name, warning.line, warning.message);
+    for (const io::CfgWarning& warning : cfg.warnings)
+      fmt::print("{}:{}: {}\n", cfg.name, warning.line, warning.message);
     fmt::print("{}\n", start_report_.text());
   }
 
   void prepare_folder() {
     if (options_.resume.empty()) folder_ = make_folder(options_.out);
     if (!options_.resume.empty()) return;
-    nlohmann::json config = {{"train", to_json(config_)}, {"data", fs::absolute(options_.data.data).string()}, {"merge", options_.data.merge},
-                             {"train_list", options_.train_list}, {"arch", options_.arch}, {"from", options_.from}, {"classes", model_.names},
-                             {"cfg", model_.network->cfg.to_text()}};
+    nlohmann::json config = {{"train", to_json(config_)},    {"data", fs::absolute(options_.data.data).string()},
+                             {"merge", options_.data.merge}, {"train_list", options_.train_list},
+                             {"arch", options_.arch},        {"from", options_.from},
+                             {"classes", model_.names},      {"cfg", model_.network->cfg.to_text()}};
     write_json((folder_ / "config.json").string(), config);
     run_config_ = std::move(config);
   }
@@ -223,26 +241,54 @@ class Session {
 
   void on_step(const StepInfo& step) {
     const float total = step.loss.box + step.loss.objectness + step.loss.classes;
-    metrics_->write({{"type", "train"}, {"iteration", step.iteration}, {"epoch", step.epoch}, {"loss", total}, {"box", step.loss.box},
-                     {"objectness", step.loss.objectness}, {"classes", step.loss.classes}, {"iou", step.loss.mean_iou}, {"gradient", step.gradient_norm},
-                     {"lr", step.lr}, {"width", step.width}, {"height", step.height}, {"images_per_s", step.photos / step.seconds}, {"seconds", seconds()}});
+    metrics_->write({{"type", "train"},
+                     {"iteration", step.iteration},
+                     {"epoch", step.epoch},
+                     {"loss", total},
+                     {"box", step.loss.box},
+                     {"objectness", step.loss.objectness},
+                     {"classes", step.loss.classes},
+                     {"iou", step.loss.mean_iou},
+                     {"gradient", step.gradient_norm},
+                     {"lr", step.lr},
+                     {"width", step.width},
+                     {"height", step.height},
+                     {"images_per_s", step.photos / step.seconds},
+                     {"seconds", seconds()}});
     trained_photos_ += step.photos;
     trained_seconds_ += step.seconds;
-    progress_.step({.iteration = step.iteration, .iterations = step.iterations, .epoch = step.epoch, .epochs = step.epochs, .loss = total, .box = step.loss.box,
-                    .objectness = step.loss.objectness, .classes = step.loss.classes, .images = step.photos, .seconds = step.seconds});
+    progress_.step({.iteration = step.iteration,
+                    .iterations = step.iterations,
+                    .epoch = step.epoch,
+                    .epochs = step.epochs,
+                    .loss = total,
+                    .box = step.loss.box,
+                    .objectness = step.loss.objectness,
+                    .classes = step.loss.classes,
+                    .images = step.photos,
+                    .seconds = step.seconds});
   }
 
   void on_evaluation(const EvalInfo& info) {
     const Evaluation& e = info.evaluation;
-    metrics_->write({{"type", "eval"}, {"iteration", info.iteration}, {"epoch", info.epoch}, {"split", options_.valid}, {"map50", e.map50}, {"map50_95", e.map50_95},
-                     {"precision", e.precision}, {"recall", e.recall}, {"f1", e.f1}, {"seconds", seconds()}});
+    metrics_->write({{"type", "eval"},
+                     {"iteration", info.iteration},
+                     {"epoch", info.epoch},
+                     {"split", options_.valid},
+                     {"map50", e.map50},
+                     {"map50_95", e.map50_95},
+                     {"precision", e.precision},
+                     {"recall", e.recall},
+                     {"f1", e.f1},
+                     {"seconds", seconds()}});
     progress_.evaluated(info.epoch, e.map50, e.map50_95, info.best);
     if (config_.until_map50 > 0 && e.map50 >= config_.until_map50 && reached_s_ == 0) reached_s_ = seconds();
   }
 
   void finish(Trainer& trainer, const TrainResult& result) {
     const double trained = seconds();
-    fmt::print("{} after {} iterations, {:.1f} s since start ({:.1f} photos/s in training steps)\n", name_of(result.end), result.iterations, trained,
+    fmt::print("{} after {} iterations, {:.1f} s since start ({:.1f} photos/s in training steps)\n",
+               name_of(result.end), result.iterations, trained,
                trained_seconds_ > 0 ? trained_photos_ / trained_seconds_ : 0.0);
     if (result.end == TrainEnd::interrupted) {
       fmt::print("saved; go on with: rook train --data {} --resume {}\n", options_.data.data, folder_.string());
@@ -250,7 +296,8 @@ class Session {
       return;
     }
     if (!valid_) return;
-    fmt::print("best mAP50 {:.4f}, mAP50:95 {:.4f} at epoch {:.1f}: {}\n", result.best_map50, result.best_map50_95, result.best_epoch, (folder_ / "best.safetensors").string());
+    fmt::print("best mAP50 {:.4f}, mAP50:95 {:.4f} at epoch {:.1f}: {}\n", result.best_map50, result.best_map50_95,
+               result.best_epoch, (folder_ / "best.safetensors").string());
     const fs::path report = write_run_report(folder_, trainer, *valid_, model_.names);
     fmt::print("report: {}\n", report.string());
   }
@@ -285,7 +332,8 @@ void add_recipe_options(CLI::App& c, Options& o) {
   c.add_option("--ema", o.ema, "decay of the averaged weights (0: off)");
   c.add_option("--clip", o.clip, "largest norm of the gradient (0: off)");
   c.add_option("--freeze", o.freeze, "first layers that stay as they are");
-  c.add_option("--loss", o.loss, "fixed (true gradients) or darknet (its quirks reproduced)")->check(CLI::IsMember({"fixed", "darknet"}));
+  c.add_option("--loss", o.loss, "fixed (true gradients) or darknet (its quirks reproduced)")
+      ->check(CLI::IsMember({"fixed", "darknet"}));
   c.add_option("--box-weight", o.box_weight, "weight of the box term of the fixed loss");
   c.add_option("--mosaic", o.mosaic, "share of mosaics");
   c.add_option("--mosaic-until", o.mosaic_until, "share of the training after which there are none");
@@ -302,8 +350,10 @@ void add_train(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* c = app.add_subcommand("train", "train a detector");
   o->data.add(*c, "");
-  c->add_option("--arch", o->arch, "network: a cfg file, or yolov4-tiny, yolov3-tiny, yolo-fastest-1.1-xl, rook-nano")->capture_default_str();
-  c->add_option("--from", o->from, "start: FILE.weights, FILE.conv.N, a run, a checkpoint, or scratch")->capture_default_str();
+  c->add_option("--arch", o->arch, "network: a cfg file, or yolov4-tiny, yolov3-tiny, yolo-fastest-1.1-xl, rook-nano")
+      ->capture_default_str();
+  c->add_option("--from", o->from, "start: FILE.weights, FILE.conv.N, a run, a checkpoint, or scratch")
+      ->capture_default_str();
   c->add_option("--recipe", o->recipe, "transfer, scratch, continue or cfg (default: by --from)");
   c->add_option("--train-list", o->train_list, "file with the names of the photos to train on");
   c->add_option("--valid", o->valid, "split that is evaluated")->capture_default_str();
@@ -316,8 +366,10 @@ void add_train(CLI::App& app) {
   o->compute.add(*c);
   std::string recipes;
   for (const RecipeText& text : recipe_texts()) recipes += fmt::format("  {:<9} {}\n", text.name, text.text);
-  c->footer("Recipes:\n" + recipes + "Examples:\n  rook train --data chess --merge bishop=black-bishop --arch yolov4-tiny --from yolov4-tiny.conv.29\n"
-            "  rook train --data chess --from runs/run-1 --out runs/more\n  rook train --data chess --resume runs/run-1");
+  c->footer(
+      "Recipes:\n" + recipes +
+      "Examples:\n  rook train --data chess --merge bishop=black-bishop --arch yolov4-tiny --from yolov4-tiny.conv.29\n"
+      "  rook train --data chess --from runs/run-1 --out runs/more\n  rook train --data chess --resume runs/run-1");
   c->callback([o] {
     install_interrupt();
     Session(*o).run();

@@ -1,8 +1,8 @@
 // rook weights: what a weights file holds, and conversion between darknet's format and checkpoints.
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fmt/format.h>
 
 #include "app/common.h"
 #include "base/error.h"
@@ -33,16 +33,27 @@ void info(const std::string& what, const LoadOptions& load, const std::string& j
   nlohmann::json rows = nlohmann::json::array();
   for (const Param& param : model.params->all()) {
     const Range range = range_of(std::as_const(*model.params).value(param));
-    rows.push_back({{"name", param.name}, {"shape", param.spec.shape}, {"count", param.spec.count()}, {"min", range.least}, {"max", range.most}, {"mean", range.mean}});
+    rows.push_back({{"name", param.name},
+                    {"shape", param.spec.shape},
+                    {"count", param.spec.count()},
+                    {"min", range.least},
+                    {"max", range.most},
+                    {"mean", range.mean}});
   }
   if (!json.empty())
-    write_json(json, {{"model", what}, {"network", model.network->cfg.name}, {"classes", model.names}, {"parameters", model.params->total()},
-                      {"trainable", model.params->trainable()}, {"arrays", rows}});
+    write_json(json, {{"model", what},
+                      {"network", model.network->cfg.name},
+                      {"classes", model.names},
+                      {"parameters", model.params->total()},
+                      {"trainable", model.params->trainable()},
+                      {"arrays", rows}});
   if (json == "-") return;
-  fmt::print("{}: network {}, {} classes, {} floats ({} trainable)\n", what, model.network->cfg.name, model.names.size(), model.params->total(), model.params->trainable());
+  fmt::print("{}: network {}, {} classes, {} floats ({} trainable)\n", what, model.network->cfg.name,
+             model.names.size(), model.params->total(), model.params->trainable());
   for (const auto& row : rows)
-    fmt::print("  {:<32} {:>10}  min {:>10.4g}  max {:>10.4g}  mean {:>10.4g}\n", row["name"].get<std::string>(), row["count"].get<std::int64_t>(),
-               row["min"].get<double>(), row["max"].get<double>(), row["mean"].get<double>());
+    fmt::print("  {:<32} {:>10}  min {:>10.4g}  max {:>10.4g}  mean {:>10.4g}\n", row["name"].get<std::string>(),
+               row["count"].get<std::int64_t>(), row["min"].get<double>(), row["max"].get<double>(),
+               row["mean"].get<double>());
 }
 
 void save(const std::string& to, const Model& model, int layers) {
@@ -60,7 +71,8 @@ void save(const std::string& to, const Model& model, int layers) {
 }
 
 void convert(const std::string& from, const std::string& to, const LoadOptions& load) {
-  if (!to.ends_with(".safetensors") && !to.ends_with(".weights")) throw Error(fmt::format("{}: the ending says what to write: .safetensors or .weights", to));
+  if (!to.ends_with(".safetensors") && !to.ends_with(".weights"))
+    throw Error(fmt::format("{}: the ending says what to write: .safetensors or .weights", to));
   const Model model = load_model(from, load);
   save(to, model, -1);
   if (!to.ends_with(".weights")) return;
@@ -98,11 +110,15 @@ void add_weights(CLI::App& app) {
   change->callback([options] { convert(options->from, options->to, options->load); });
   CLI::App* part = command->add_subcommand("partial", "the first N layers as darknet's .conv.N");
   common(part);
-  part->add_option("layers", options->layers, "how many layers, as the cfg counts them")->required()->check(CLI::PositiveNumber);
+  part->add_option("layers", options->layers, "how many layers, as the cfg counts them")
+      ->required()
+      ->check(CLI::PositiveNumber);
   part->add_option("out", options->to, "file to write, FILE.conv.N")->required();
   part->callback([options] { save(options->to, load_model(options->from, options->load), options->layers); });
-  command->footer("Examples:\n  rook weights info yolov4-tiny.cfg:yolov4-tiny.weights\n  rook weights convert runs/chess chess.weights\n"
-                  "  rook weights partial yolov4-tiny:yolov4-tiny.weights 29 yolov4-tiny.conv.29");
+  command->footer(
+      "Examples:\n  rook weights info yolov4-tiny.cfg:yolov4-tiny.weights\n  rook weights convert runs/chess "
+      "chess.weights\n"
+      "  rook weights partial yolov4-tiny:yolov4-tiny.weights 29 yolov4-tiny.conv.29");
 }
 
 }  // namespace rook::app

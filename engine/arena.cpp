@@ -1,9 +1,9 @@
 #include "engine/arena.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <fmt/format.h>
 #include <fstream>
 #include <limits>
 #include <new>
@@ -13,14 +13,18 @@
 
 namespace rook {
 
-void Arena::Free::operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{kArenaAlign}); }
+void Arena::Free::operator()(std::byte* memory) const {
+  ::operator delete[](memory, std::align_val_t{kArenaAlign});
+}
 
 void Arena::reserve(std::size_t bytes) {
   if (bytes <= bytes_) return;
   memory_.reset();
   bytes_ = 0;
   void* memory = ::operator new[](bytes, std::align_val_t{kArenaAlign}, std::nothrow);
-  if (!memory) throw Error(fmt::format("out of memory: {:.1f} MB are not to be had; take a smaller batch or picture", bytes / 1e6));
+  if (!memory)
+    throw Error(
+        fmt::format("out of memory: {:.1f} MB are not to be had; take a smaller batch or picture", bytes / 1e6));
   std::memset(memory, 0, bytes);
   memory_.reset(static_cast<std::byte*>(memory));
   bytes_ = bytes;

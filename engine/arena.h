@@ -8,7 +8,9 @@ namespace rook {
 
 inline constexpr std::size_t kArenaAlign = 64;
 
-constexpr std::size_t arena_aligned(std::size_t bytes) { return (bytes + kArenaAlign - 1) / kArenaAlign * kArenaAlign; }
+constexpr std::size_t arena_aligned(std::size_t bytes) {
+  return (bytes + kArenaAlign - 1) / kArenaAlign * kArenaAlign;
+}
 
 class Arena {
  public:

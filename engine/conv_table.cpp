@@ -1,8 +1,8 @@
 #include "engine/conv_table.h"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -16,7 +16,8 @@ ConvTable::ConvTable(const Backend& backend, std::string forced) : backend_(back
   if (forced_.empty() || std::any_of(rows.begin(), rows.end(), named)) return;
   std::vector<std::string_view> names;
   for (const ConvRow& row : rows) names.push_back(row.name);
-  throw Error(fmt::format("--conv {}: no such convolution on {}; there are: {}", forced_, backend_.name, fmt::join(names, ", ")));
+  throw Error(fmt::format("--conv {}: no such convolution on {}; there are: {}", forced_, backend_.name,
+                          fmt::join(names, ", ")));
 }
 
 const ConvRow& ConvTable::choose(const ConvProblem& problem) const {
@@ -27,9 +28,12 @@ const ConvRow& ConvTable::choose(const ConvProblem& problem) const {
     if (row.supports(problem)) return row;
   const ConvGeometry& g = problem.geometry;
   throw Error(fmt::format("no convolution on {} supports {} {}x{}x{} -> {}, size {}x{}, {} groups, {}", backend_.name,
-                          name_of(problem.direction), g.c, problem.h, problem.w, g.k, g.r, g.s, g.groups, name_of(problem.x)));
+                          name_of(problem.direction), g.c, problem.h, problem.w, g.k, g.r, g.s, g.groups,
+                          name_of(problem.x)));
 }
 
-bool ConvTable::fast(const ConvProblem& problem) const { return choose(problem).name != "ref"; }
+bool ConvTable::fast(const ConvProblem& problem) const {
+  return choose(problem).name != "ref";
+}
 
 }  // namespace rook

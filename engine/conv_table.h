@@ -14,7 +14,8 @@ class ConvTable {
 
   // Throws Error when no row supports the problem.
   const ConvRow& choose(const ConvProblem& problem) const;
-  // Whether a row other than the reference loops runs it, so that fusing an activation does not cost more than it saves.
+  // Whether a row other than the reference loops runs it, so that fusing an activation does not cost more than it
+  // saves.
   bool fast(const ConvProblem& problem) const;
 
  private:

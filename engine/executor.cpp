@@ -1,7 +1,7 @@
 #include "engine/executor.h"
 
-#include <chrono>
 #include <fmt/format.h>
+#include <chrono>
 
 #include "base/error.h"
 
@@ -10,7 +10,8 @@ namespace {
 
 class Timer {
  public:
-  explicit Timer(double* sum) : sum_(sum), start_(sum ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point()) {}
+  explicit Timer(double* sum)
+      : sum_(sum), start_(sum ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point()) {}
   ~Timer() {
     if (sum_) *sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
@@ -25,7 +26,11 @@ class Timer {
 }  // namespace
 
 Executor::Executor(const Graph& graph, Params& params, const ExecutorOptions& options)
-    : graph_(graph), params_(params), options_(options), convs_(*options.backend, options.conv), values_(params.values().data()),
+    : graph_(graph),
+      params_(params),
+      options_(options),
+      convs_(*options.backend, options.conv),
+      values_(params.values().data()),
       times_(graph.nodes().size()) {}
 
 void Executor::check_memory(const Plan& plan) const {
@@ -36,16 +41,23 @@ void Executor::check_memory(const Plan& plan) const {
     smaller.batch = smaller.batch / 2;
     if (make_plan(graph_, smaller).total() <= have) break;
   }
-  throw Error(fmt::format("batch {} at {}x{} needs {:.1f} MB of memory, {:.1f} MB are free; the largest batch that fits is about {}",
-                          plan.request.batch, plan.request.w, plan.request.h, plan.total() / 1e6, have / 1e6, smaller.batch));
+  throw Error(fmt::format(
+      "batch {} at {}x{} needs {:.1f} MB of memory, {:.1f} MB are free; the largest batch that fits is about {}",
+      plan.request.batch, plan.request.w, plan.request.h, plan.total() / 1e6, have / 1e6, smaller.batch));
 }
 
 void Executor::resize(int batch, int h, int w) {
   const auto key = std::make_tuple(batch, h, w);
   auto found = plans_.find(key);
   if (found == plans_.end()) {
-    Plan plan = make_plan(graph_, {.batch = batch, .h = h, .w = w, .compute = options_.compute, .training = options_.training,
-                                   .frozen = options_.frozen, .keep_all = options_.keep_all, .convs = &convs_});
+    Plan plan = make_plan(graph_, {.batch = batch,
+                                   .h = h,
+                                   .w = w,
+                                   .compute = options_.compute,
+                                   .training = options_.training,
+                                   .frozen = options_.frozen,
+                                   .keep_all = options_.keep_all,
+                                   .convs = &convs_});
     check_memory(plan);
     found = plans_.emplace(key, std::move(plan)).first;
   }
@@ -86,13 +98,29 @@ void Executor::bind() {
     }
     b.params = params_.pointers(i, values_);
     b.grads = params_.pointers(i, planned.backward ? gradients : nullptr);
-    b.problem = {.inputs = b.inputs, .output = output(i), .gradient = options_.compute, .training = planned.backward,
-                 .needs_dinput = needs_dinput, .convs = &convs_};
-    b.run = {.backend = options_.backend, .convs = &convs_, .stream = {}, .inputs = b.inputs, .output = output(i), .params = b.params,
-             .grads = b.grads, .state = state_.data() + planned.state_offset,
+    b.problem = {.inputs = b.inputs,
+                 .output = output(i),
+                 .gradient = options_.compute,
+                 .training = planned.backward,
+                 .needs_dinput = needs_dinput,
+                 .convs = &convs_};
+    b.run = {.backend = options_.backend,
+             .convs = &convs_,
+             .stream = {},
+             .inputs = b.inputs,
+             .output = output(i),
+             .params = b.params,
+             .grads = b.grads,
+             .state = state_.data() + planned.state_offset,
              .saved = planned.saved_offset == kNoOffset ? nullptr : activations_.data() + planned.saved_offset,
-             .workspace = workspace_.data(), .training = planned.backward, .bn_momentum = options_.bn_momentum, .seed = options_.seed, .iteration = 0,
-             .node = static_cast<std::uint32_t>(i), .doutput = {}, .dinputs = b.dinputs};
+             .workspace = workspace_.data(),
+             .training = planned.backward,
+             .bn_momentum = options_.bn_momentum,
+             .seed = options_.seed,
+             .iteration = 0,
+             .node = static_cast<std::uint32_t>(i),
+             .doutput = {},
+             .dinputs = b.dinputs};
     if (planned.backward) b.run.doutput = gradient(i);
   }
 }
@@ -100,7 +128,9 @@ void Executor::bind() {
 Tensor Executor::output(int node) const {
   const NodePlan& planned = plan_->nodes[static_cast<std::size_t>(node)];
   Tensor tensor = planned.output;
-  tensor.data = planned.root == kNetworkInput ? input_.data : activations_.data() + plan_->nodes[static_cast<std::size_t>(planned.root)].output_offset;
+  tensor.data = planned.root == kNetworkInput
+                    ? input_.data
+                    : activations_.data() + plan_->nodes[static_cast<std::size_t>(planned.root)].output_offset;
   return tensor;
 }
 
@@ -110,7 +140,9 @@ bool Executor::has_gradient(int node) const {
 }
 
 Tensor Executor::gradient(int node) const {
-  if (!has_gradient(node)) throw Error(fmt::format("layer {}: has no gradient in this plan", graph_.nodes()[static_cast<std::size_t>(node)].name));
+  if (!has_gradient(node))
+    throw Error(
+        fmt::format("layer {}: has no gradient in this plan", graph_.nodes()[static_cast<std::size_t>(node)].name));
   const NodePlan& planned = plan_->nodes[static_cast<std::size_t>(plan_->nodes[static_cast<std::size_t>(node)].root)];
   Tensor tensor = planned.doutput;
   tensor.data = activations_.data() + planned.gradient_offset;

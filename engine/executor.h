@@ -16,11 +16,11 @@ struct ExecutorOptions {
   const Backend* backend = nullptr;
   DType compute = DType::f32;
   bool training = false;
-  int frozen = 0;               // nodes before this one are not trained
+  int frozen = 0;  // nodes before this one are not trained
   bool keep_all = false;
   bool profile = false;
-  std::string conv;             // name of the convolution row to force
-  float bn_momentum = 0.01f;    // darknet's
+  std::string conv;           // name of the convolution row to force
+  float bn_momentum = 0.01f;  // darknet's
   std::uint64_t seed = 0;
 };
 
@@ -33,19 +33,19 @@ class Executor {
  public:
   Executor(const Graph& graph, Params& params, const ExecutorOptions& options);
 
-  // Plans (once per size) and binds memory. Throws Error before anything runs when memory is short, saying how many bytes
-  // are missing and which batch would fit.
+  // Plans (once per size) and binds memory. Throws Error before anything runs when memory is short, saying how many
+  // bytes are missing and which batch would fit.
   void resize(int batch, int h, int w);
   // The parameters have changed: packs or folds them again.
   void prepare();
   // Reads parameters from another arena of the same layout (the EMA) from the next prepare() on; null: the params' own.
   void use_values(float* values);
 
-  Tensor input() const { return input_; }              // to be written before forward
-  Tensor output(int node) const;                       // after forward; earlier values may be gone unless keep_all
-  Tensor gradient(int node) const;                     // of the logits a head reads: to be written before backward
+  Tensor input() const { return input_; }  // to be written before forward
+  Tensor output(int node) const;           // after forward; earlier values may be gone unless keep_all
+  Tensor gradient(int node) const;         // of the logits a head reads: to be written before backward
   void forward(std::uint32_t iteration = 0);
-  void backward();                                     // adds to params.gradients()
+  void backward();  // adds to params.gradients()
   bool has_gradient(int node) const;
 
   const Plan& plan() const { return *plan_; }

@@ -31,7 +31,8 @@ Shape infer(const Node& node, const std::vector<Shape>& shapes, Shape picture) {
 int Graph::add(std::unique_ptr<Op> op, std::vector<int> inputs, std::string name) {
   Node node{.op = std::move(op), .inputs = std::move(inputs), .name = std::move(name), .output = {}};
   for (const int i : node.inputs)
-    if (i < kNetworkInput || i >= size()) throw Error(fmt::format("layer {}: reads layer {}, which does not come before it", node.name, i));
+    if (i < kNetworkInput || i >= size())
+      throw Error(fmt::format("layer {}: reads layer {}, which does not come before it", node.name, i));
   std::vector<Shape> known;
   for (const Node& earlier : nodes_) known.push_back(earlier.output);
   node.output = infer(node, known, input_);

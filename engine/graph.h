@@ -1,4 +1,5 @@
-// A network as data: nodes in order of execution, each with its op and the nodes it reads. Node i is layer i of the cfg.
+// A network as data: nodes in order of execution, each with its op and the nodes it reads. Node i is layer i of the
+// cfg.
 #pragma once
 
 #include <memory>
@@ -12,11 +13,11 @@ namespace rook {
 inline constexpr int kNetworkInput = -1;
 
 struct Node {
-  std::unique_ptr<Op> op;        // null: a detection head, which loss and decode read directly
-  std::vector<int> inputs;       // node indices, kNetworkInput for the picture
-  std::string name;              // "12 convolutional", for messages and tables
+  std::unique_ptr<Op> op;   // null: a detection head, which loss and decode read directly
+  std::vector<int> inputs;  // node indices, kNetworkInput for the picture
+  std::string name;         // "12 convolutional", for messages and tables
   Shape output;
-  bool logits = false;           // output is f32 whatever the compute type: it feeds a head
+  bool logits = false;  // output is f32 whatever the compute type: it feeds a head
 };
 
 class Graph {
@@ -36,7 +37,7 @@ class Graph {
   Shape input() const { return input_; }
   const std::vector<int>& heads() const { return heads_; }  // head nodes in order
   int head_source(int head) const { return nodes_[static_cast<std::size_t>(head)].inputs.front(); }
-  double flops() const;                                       // per image
+  double flops() const;  // per image
 
  private:
   Shape input_;

@@ -41,9 +41,9 @@ struct ParamSpec {
 struct OpProblem {
   std::span<const Tensor> inputs;
   Tensor output;
-  DType gradient = DType::f32;      // type of all gradients of activations
-  bool training = false;            // keep what backward needs
-  bool needs_dinput = false;        // backward will be asked for gradients of the inputs
+  DType gradient = DType::f32;  // type of all gradients of activations
+  bool training = false;        // keep what backward needs
+  bool needs_dinput = false;    // backward will be asked for gradients of the inputs
   const ConvTable* convs = nullptr;
 };
 
@@ -74,12 +74,12 @@ struct OpRun {
   std::byte* saved = nullptr;
   std::byte* workspace = nullptr;
   bool training = false;
-  float bn_momentum = 0.01f;        // share of a batch in the running estimates of batch norm
+  float bn_momentum = 0.01f;  // share of a batch in the running estimates of batch norm
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
   std::uint32_t node = 0;
   // backward only
-  Tensor doutput;                   // may be overwritten: nobody reads it afterwards
+  Tensor doutput;  // may be overwritten: nobody reads it afterwards
   std::span<const GradTarget> dinputs;
 };
 

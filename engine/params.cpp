@@ -1,8 +1,8 @@
 #include "engine/params.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <numbers>
 
 #include "base/error.h"
@@ -12,11 +12,16 @@ namespace rook {
 
 const char* name_of(ParamRole role) {
   switch (role) {
-    case ParamRole::weights: return "weights";
-    case ParamRole::bias: return "bias";
-    case ParamRole::scales: return "scales";
-    case ParamRole::rolling_mean: return "rolling_mean";
-    case ParamRole::rolling_variance: return "rolling_variance";
+    case ParamRole::weights:
+      return "weights";
+    case ParamRole::bias:
+      return "bias";
+    case ParamRole::scales:
+      return "scales";
+    case ParamRole::rolling_mean:
+      return "rolling_mean";
+    case ParamRole::rolling_variance:
+      return "rolling_variance";
   }
   return "?";
 }
@@ -28,7 +33,10 @@ Params::Params(const Graph& graph) : node_offsets_(graph.nodes().size()) {
       if (!op) continue;
       for (const ParamSpec& spec : op->params()) {
         if (spec.trainable() != trainable) continue;
-        params_.push_back({.name = fmt::format("layers.{}.{}", node, name_of(spec.role)), .node = node, .spec = spec, .offset = total_});
+        params_.push_back({.name = fmt::format("layers.{}.{}", node, name_of(spec.role)),
+                           .node = node,
+                           .spec = spec,
+                           .offset = total_});
         total_ += spec.count();
       }
     }
@@ -70,7 +78,8 @@ std::span<float> Params::gradients() {
 }
 
 const Param* Params::find(int node, ParamRole role) const {
-  const auto found = std::find_if(params_.begin(), params_.end(), [&](const Param& p) { return p.node == node && p.spec.role == role; });
+  const auto found = std::find_if(params_.begin(), params_.end(),
+                                  [&](const Param& p) { return p.node == node && p.spec.role == role; });
   return found == params_.end() ? nullptr : &*found;
 }
 

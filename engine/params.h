@@ -1,5 +1,5 @@
-// All parameters of a network in flat arenas: values [trainable | statistics], gradients [trainable]. The optimizer, EMA,
-// gradient norm and checkpoints are loops over them.
+// All parameters of a network in flat arenas: values [trainable | statistics], gradients [trainable]. The optimizer,
+// EMA, gradient norm and checkpoints are loops over them.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,10 @@ namespace rook {
 
 // One array of parameters and where it lies.
 struct Param {
-  std::string name;              // "layers.3.weights"
+  std::string name;  // "layers.3.weights"
   int node = 0;
   ParamSpec spec;
-  std::int64_t offset = 0;       // in values (and in gradients, when trainable)
+  std::int64_t offset = 0;  // in values (and in gradients, when trainable)
   std::int64_t end() const { return offset + spec.count(); }
 };
 
@@ -26,9 +26,9 @@ class Params {
  public:
   explicit Params(const Graph& graph);
 
-  // Weights ~ N(0, 1 / (3 fan_in)) from Philox(seed, parameter), scales 1, variances 1, the rest 0. The variance is a sixth of
-  // He's: behind batch norm the scale of a weight does not change what is computed, but small weights turn faster under
-  // the same learning rate, and short trainings gain by it.
+  // Weights ~ N(0, 1 / (3 fan_in)) from Philox(seed, parameter), scales 1, variances 1, the rest 0. The variance is a
+  // sixth of He's: behind batch norm the scale of a weight does not change what is computed, but small weights turn
+  // faster under the same learning rate, and short trainings gain by it.
   void initialise(std::uint64_t seed);
   void initialise(const Param& param, std::uint64_t seed);
 

@@ -12,7 +12,8 @@ std::size_t place(const std::vector<Lifetime>& buffers, std::vector<std::size_t>
   offsets.assign(buffers.size(), 0);
   std::vector<std::size_t> order(buffers.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
   std::vector<std::size_t> placed;
   std::size_t total = 0;
   for (const std::size_t i : order) {
@@ -46,7 +47,9 @@ struct Clock {
 
 class Planner {
  public:
-  Planner(const Graph& graph, const PlanRequest& request) : graph_(graph), clock_{graph.size()} { plan_.request = request; }
+  Planner(const Graph& graph, const PlanRequest& request) : graph_(graph), clock_{graph.size()} {
+    plan_.request = request;
+  }
 
   Plan run() {
     describe_values();
@@ -102,8 +105,12 @@ class Planner {
       inputs_.push_back(input == kNetworkInput ? plan_.input : at(input).output);
       needs_dinput |= gradient_wanted(input);
     }
-    return {.inputs = inputs_, .output = at(index).output, .gradient = plan_.request.compute, .training = at(index).backward,
-            .needs_dinput = needs_dinput, .convs = plan_.request.convs};
+    return {.inputs = inputs_,
+            .output = at(index).output,
+            .gradient = plan_.request.compute,
+            .training = at(index).backward,
+            .needs_dinput = needs_dinput,
+            .convs = plan_.request.convs};
   }
 
   void ask_needs() {
@@ -140,7 +147,8 @@ class Planner {
   void place_all() {
     const std::size_t none = static_cast<std::size_t>(-1);
     std::vector<Lifetime> lifetimes;
-    std::vector<std::size_t> output(plan_.nodes.size(), none), gradient(plan_.nodes.size(), none), saved(plan_.nodes.size(), none);
+    std::vector<std::size_t> output(plan_.nodes.size(), none), gradient(plan_.nodes.size(), none),
+        saved(plan_.nodes.size(), none);
     const auto add = [&](std::size_t bytes, int first, int last) {
       lifetimes.push_back({bytes, first, last});
       return lifetimes.size() - 1;
@@ -148,7 +156,8 @@ class Planner {
     const auto bytes_of = [](const Tensor& t) { return static_cast<std::size_t>(t.elements()) * size_of(t.dtype); };
     for (int i = 0; i < graph_.size(); ++i) {
       if (at(i).root != i) continue;
-      output[i] = add(bytes_of(at(i).output), clock_.forward(i), plan_.request.keep_all ? clock_.end() : clock_.forward(i));
+      output[i] =
+          add(bytes_of(at(i).output), clock_.forward(i), plan_.request.keep_all ? clock_.end() : clock_.forward(i));
       if (at(i).backward && at(i).needs.saved) saved[i] = add(at(i).needs.saved, clock_.forward(i), clock_.backward(i));
       if (at(i).backward) gradient[i] = add(bytes_of(at(i).doutput), clock_.backward(i), clock_.backward(i));
     }
@@ -162,9 +171,13 @@ class Planner {
     }
   }
 
-  // Lifetimes reach to the last reader: consumers in forward, in backward where they ask for it, loss and decode at heads.
-  void extend(std::vector<Lifetime>& lifetimes, const std::vector<std::size_t>& output, const std::vector<std::size_t>& gradient) {
-    const auto until = [&](std::size_t buffer, int step) { lifetimes[buffer].last = std::max(lifetimes[buffer].last, step); };
+  // Lifetimes reach to the last reader: consumers in forward, in backward where they ask for it, loss and decode at
+  // heads.
+  void extend(std::vector<Lifetime>& lifetimes, const std::vector<std::size_t>& output,
+              const std::vector<std::size_t>& gradient) {
+    const auto until = [&](std::size_t buffer, int step) {
+      lifetimes[buffer].last = std::max(lifetimes[buffer].last, step);
+    };
     for (int i = 0; i < graph_.size(); ++i) {
       const bool head = !node(i).op;
       if (at(i).root == i && at(i).backward && at(i).needs.output_in_backward) until(output[i], clock_.backward(i));
@@ -172,7 +185,8 @@ class Planner {
         const int source = root(node(i).inputs[j]);
         if (source == kNetworkInput) continue;
         until(output[source], head ? clock_.loss() : clock_.forward(i));
-        if (at(i).root == i && at(i).backward && at(i).needs.inputs_in_backward) until(output[source], clock_.backward(i));
+        if (at(i).root == i && at(i).backward && at(i).needs.inputs_in_backward)
+          until(output[source], clock_.backward(i));
         if (!at(source).backward) continue;
         Lifetime& life = lifetimes[gradient[source]];
         if (head) life.first = std::min(life.first, clock_.loss());
@@ -189,6 +203,8 @@ class Planner {
 
 }  // namespace
 
-Plan make_plan(const Graph& graph, const PlanRequest& request) { return Planner(graph, request).run(); }
+Plan make_plan(const Graph& graph, const PlanRequest& request) {
+  return Planner(graph, request).run();
+}
 
 }  // namespace rook

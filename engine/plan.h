@@ -12,32 +12,32 @@ struct PlanRequest {
   int batch = 1, h = 0, w = 0;
   DType compute = DType::f32;
   bool training = false;
-  int frozen = 0;          // nodes before this one are not trained: they run as in inference
-  bool keep_all = false;   // every value stays readable after forward (inspect, diff)
+  int frozen = 0;         // nodes before this one are not trained: they run as in inference
+  bool keep_all = false;  // every value stays readable after forward (inspect, diff)
   const ConvTable* convs = nullptr;
 };
 
 inline constexpr std::size_t kNoOffset = static_cast<std::size_t>(-1);
 
 struct NodePlan {
-  int root = 0;                       // node whose memory holds the output (identity ops share their input's); -1: the picture
-  Tensor output;                      // data is null
-  Tensor doutput;                     // shape and type of the gradient
+  int root = 0;    // node whose memory holds the output (identity ops share their input's); -1: the picture
+  Tensor output;   // data is null
+  Tensor doutput;  // shape and type of the gradient
   std::size_t output_offset = kNoOffset;
   std::size_t gradient_offset = kNoOffset;
   std::size_t saved_offset = kNoOffset;
   std::size_t state_offset = kNoOffset;
   OpNeeds needs;
-  bool training = false;              // keeps what backward needs
-  bool backward = false;              // backward runs
-  std::vector<Grad> dinput_modes;     // per input
+  bool training = false;           // keeps what backward needs
+  bool backward = false;           // backward runs
+  std::vector<Grad> dinput_modes;  // per input
 };
 
 struct Plan {
   PlanRequest request;
   std::vector<NodePlan> nodes;
   Tensor input;
-  std::size_t activation_bytes = 0;   // values, gradients and what is saved, by liveness
+  std::size_t activation_bytes = 0;  // values, gradients and what is saved, by liveness
   std::size_t workspace_bytes = 0;
   std::size_t state_bytes = 0;
   std::size_t total() const { return activation_bytes + workspace_bytes + state_bytes; }

@@ -14,21 +14,22 @@ struct CfgEntry {
   int line = 0;
 };
 
-// One [section]. Values are looked up by key; a missing key gives the default. Wrong numbers throw Error with file:line.
+// One [section]. Values are looked up by key; a missing key gives the default. Wrong numbers throw Error with
+// file:line.
 class CfgSection {
  public:
-  std::string type;        // canonical: "convolutional" for "conv", "net" for "network", ...
+  std::string type;  // canonical: "convolutional" for "conv", "net" for "network", ...
   int line = 0;
-  std::string file;        // what messages name
+  std::string file;  // what messages name
   std::vector<CfgEntry> entries;
 
   bool has(std::string_view key) const;
   int integer(std::string_view key, int fallback) const;
   float number(std::string_view key, float fallback) const;
   std::string text(std::string_view key, std::string_view fallback) const;
-  std::vector<int> integers(std::string_view key) const;     // comma list, empty when missing
+  std::vector<int> integers(std::string_view key) const;  // comma list, empty when missing
   std::vector<float> numbers(std::string_view key) const;
-  void set(std::string_view key, std::string value);         // replaces or appends
+  void set(std::string_view key, std::string value);  // replaces or appends
 };
 
 struct CfgWarning {
@@ -44,10 +45,11 @@ struct Cfg {
   const CfgSection& net() const { return sections.front(); }
   int layers() const { return static_cast<int>(sections.size()) - 1; }
   const CfgSection& layer(int index) const { return sections[static_cast<std::size_t>(index) + 1]; }
-  std::string to_text() const;       // canonical text; parsing it again gives the same sections
-  // Sets classes in every head and filters of the convolution before it (darknet.md 10.2). Throws when there is no head.
+  std::string to_text() const;  // canonical text; parsing it again gives the same sections
+  // Sets classes in every head and filters of the convolution before it (darknet.md 10.2). Throws when there is no
+  // head.
   void set_classes(int classes);
-  int classes() const;               // of the heads; 0 without a head; throws when heads differ
+  int classes() const;  // of the heads; 0 without a head; throws when heads differ
 };
 
 struct CfgOptions {

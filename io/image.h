@@ -22,11 +22,12 @@ enum class Exif { apply, ignore };
 // truncated, or larger than 1 GiB decoded.
 Image read_image(const std::filesystem::path& file, int channels = 3, Exif exif = Exif::apply);
 // The same from bytes in memory; `name` is what messages call it.
-Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, int channels = 3, Exif exif = Exif::apply);
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, int channels = 3,
+                   Exif exif = Exif::apply);
 
 struct ImageSize {
-  int width = 0, height = 0;     // after the orientation is applied
-  int orientation = 1;           // EXIF, 1..8
+  int width = 0, height = 0;  // after the orientation is applied
+  int orientation = 1;        // EXIF, 1..8
 };
 // Size without decoding the pixels.
 ImageSize read_image_size(const std::filesystem::path& file);

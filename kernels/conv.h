@@ -1,5 +1,5 @@
-// Convolution, the one operation with rival implementations: a table of rows per device, in three directions. The engine
-// picks a row per problem (by name, by a tuned plan, or by the default rule: the first that supports it).
+// Convolution, the one operation with rival implementations: a table of rows per device, in three directions. The
+// engine picks a row per problem (by name, by a tuned plan, or by the default rule: the first that supports it).
 #pragma once
 
 #include <cstddef>
@@ -18,28 +18,28 @@ const char* name_of(ConvDirection direction);
 struct ConvProblem {
   ConvDirection direction = ConvDirection::fprop;
   ConvGeometry geometry;
-  int n = 0, h = 0, w = 0;                       // input
-  DType x = DType::f32;                          // type of x and dx
-  DType y = DType::f32;                          // type of y and dy
-  bool bias = false;                             // fprop adds bias[k]
-  Activation activation = Activation::linear;    // fprop applies it
+  int n = 0, h = 0, w = 0;                     // input
+  DType x = DType::f32;                        // type of x and dx
+  DType y = DType::f32;                        // type of y and dy
+  bool bias = false;                           // fprop adds bias[k]
+  Activation activation = Activation::linear;  // fprop applies it
 
   int p() const { return geometry.out_h(h); }
   int q() const { return geometry.out_w(w); }
-  double flops() const {                         // 2 per multiply-add
+  double flops() const {  // 2 per multiply-add
     return 2.0 * n * p() * q() * static_cast<double>(geometry.weights());
   }
   bool operator==(const ConvProblem&) const = default;
 };
 
 struct ConvArgs {
-  Tensor x;                        // [N,H,W,C] dense; dgrad: dx, written as `mode` says
-  Tensor y;                        // [N,P,Q,K] dense; dgrad and wgrad: dy
-  const void* weights = nullptr;   // fprop, dgrad: as `pack` of the same row and problem left them
-  const float* bias = nullptr;     // [K] fprop
-  float* dweights = nullptr;       // [K,R,S,C/groups] f32, wgrad: accumulated
-  float* dbias = nullptr;          // [K] f32, wgrad: accumulated; may be null
-  Grad mode = Grad::overwrite;     // dgrad
+  Tensor x;                       // [N,H,W,C] dense; dgrad: dx, written as `mode` says
+  Tensor y;                       // [N,P,Q,K] dense; dgrad and wgrad: dy
+  const void* weights = nullptr;  // fprop, dgrad: as `pack` of the same row and problem left them
+  const float* bias = nullptr;    // [K] fprop
+  float* dweights = nullptr;      // [K,R,S,C/groups] f32, wgrad: accumulated
+  float* dbias = nullptr;         // [K] f32, wgrad: accumulated; may be null
+  Grad mode = Grad::overwrite;    // dgrad
   void* workspace = nullptr;
 };
 
@@ -47,9 +47,9 @@ struct ConvArgs {
 struct ConvRow {
   std::string_view name;
   bool (*supports)(const ConvProblem&);
-  std::size_t (*workspace)(const ConvProblem&);                                    // bytes
-  std::size_t (*packed_bytes)(const ConvProblem&);                                 // of the weights, fprop and dgrad
-  void (*pack)(const ConvProblem&, const float* weights, void* packed, Stream);    // from f32 [K,R,S,C/groups]
+  std::size_t (*workspace)(const ConvProblem&);                                  // bytes
+  std::size_t (*packed_bytes)(const ConvProblem&);                               // of the weights, fprop and dgrad
+  void (*pack)(const ConvProblem&, const float* weights, void* packed, Stream);  // from f32 [K,R,S,C/groups]
   void (*run)(const ConvProblem&, const ConvArgs&, Stream);
 };
 
@@ -57,7 +57,8 @@ namespace cpu {
 std::span<const ConvRow> conv_rows();  // in order of preference
 }
 namespace ref {
-std::span<const ConvRow> conv_rows();  // one row, any dtype incl. f64, double accumulation; packed weights are the f32 ones
+std::span<const ConvRow>
+conv_rows();  // one row, any dtype incl. f64, double accumulation; packed weights are the f32 ones
 }
 
 // What every row checks: shapes, dtypes and density of the tensors against the problem. Throws Error.

@@ -1,10 +1,11 @@
 // THE contract: everything that computes, one plain args struct and one function per operation.
 //
-// Each function exists in three namespaces with the same signature: cpu:: (threads and vectors), ref:: (naive, in double,
-// what every test compares with) and cuda::. A function checks its arguments and throws Error, never allocates device
-// memory, never synchronises. Letters: N,H,W,C input; K,R,S,C filters; P,Q output height and width. Activations are f32
-// or bf16 (ref:: also f64); parameters and their gradients are f32 (ref:: takes them as f32 too, and computes in double)
-// unless a Tensor says otherwise. Scratch that an operation needs is passed in and sized by its `..._workspace`.
+// Each function exists in three namespaces with the same signature: cpu:: (threads and vectors), ref:: (naive, in
+// double, what every test compares with) and cuda::. A function checks its arguments and throws Error, never allocates
+// device memory, never synchronises. Letters: N,H,W,C input; K,R,S,C filters; P,Q output height and width. Activations
+// are f32 or bf16 (ref:: also f64); parameters and their gradients are f32 (ref:: takes them as f32 too, and computes
+// in double) unless a Tensor says otherwise. Scratch that an operation needs is passed in and sized by its
+// `..._workspace`.
 #pragma once
 
 #include <cstdint>
@@ -18,21 +19,21 @@ namespace rook {
 // Training forward: per channel mean and biased variance of z over N*P*Q, y = act(gamma (z - mean) inv_std + beta), and
 // running <- (1 - momentum) running + momentum batch with the unbiased variance (darknet.md 2.3). y may be a slice.
 struct BatchNormForward {
-  Tensor z;                           // [N,P,Q,K] convolution output, kept for backward
-  Tensor y;                           // [N,P,Q,K]
-  const float* gamma = nullptr;       // [K]
-  const float* beta = nullptr;        // [K]
-  float* mean = nullptr;              // [K] out, kept for backward
-  float* inv_std = nullptr;           // [K] out, kept for backward: 1 / sqrt(var + eps)
-  float* running_mean = nullptr;      // [K] updated
-  float* running_var = nullptr;       // [K] updated
+  Tensor z;                       // [N,P,Q,K] convolution output, kept for backward
+  Tensor y;                       // [N,P,Q,K]
+  const float* gamma = nullptr;   // [K]
+  const float* beta = nullptr;    // [K]
+  float* mean = nullptr;          // [K] out, kept for backward
+  float* inv_std = nullptr;       // [K] out, kept for backward: 1 / sqrt(var + eps)
+  float* running_mean = nullptr;  // [K] updated
+  float* running_var = nullptr;   // [K] updated
   float momentum = 0.01f;
   float eps = 1e-5f;
   Activation activation = Activation::linear;
 };
 // Inference forward, and training forward of a frozen layer: the running estimates normalise.
 struct BatchNormInference {
-  Tensor z, y;                        // [N,P,Q,K]; y may be z
+  Tensor z, y;  // [N,P,Q,K]; y may be z
   const float* gamma = nullptr;
   const float* beta = nullptr;
   const float* running_mean = nullptr;
@@ -42,22 +43,22 @@ struct BatchNormInference {
 };
 // Backward in two passes with the activation's derivative fused; the pre-activation is recomputed from z.
 struct BatchNormBackward {
-  Tensor z;                           // [N,P,Q,K] as in forward
-  Tensor dy;                          // [N,P,Q,K]
-  Tensor dz;                          // [N,P,Q,K] out, overwritten; may be dy itself
+  Tensor z;   // [N,P,Q,K] as in forward
+  Tensor dy;  // [N,P,Q,K]
+  Tensor dz;  // [N,P,Q,K] out, overwritten; may be dy itself
   const float* gamma = nullptr;
   const float* beta = nullptr;
   const float* mean = nullptr;
   const float* inv_std = nullptr;
-  float* dgamma = nullptr;            // [K] accumulated
-  float* dbeta = nullptr;             // [K] accumulated
+  float* dgamma = nullptr;  // [K] accumulated
+  float* dbeta = nullptr;   // [K] accumulated
   Activation activation = Activation::linear;
 };
 
 // ---------------------------------------------------------------------------------------------------- element-wise
 // y = act(x). y may be x. In f32 arithmetic whatever the storage.
 struct ActivationForward {
-  Tensor x, y;                        // [N,H,W,C]
+  Tensor x, y;  // [N,H,W,C]
   Activation activation = Activation::linear;
 };
 // dx (=|+=) dy * act'(x), x being the pre-activation. dx may be dy when mode is overwrite.
@@ -68,7 +69,7 @@ struct ActivationBackward {
 };
 // dst (=|+=) src: routes (a channel slice copied into a wider buffer, and its gradient back), gradient of identity.
 struct CopyChannels {
-  Tensor src, dst;                    // same n, h, w, c; any pitch; dtypes may differ (f32 <-> bf16)
+  Tensor src, dst;  // same n, h, w, c; any pitch; dtypes may differ (f32 <-> bf16)
   Grad mode = Grad::overwrite;
 };
 // dst = value, in every pixel (the gradient of channels that nobody reads).
@@ -78,21 +79,22 @@ struct FillChannels {
 };
 // y = sum of the inputs; inputs with fewer channels than y add to the first ones, surplus channels are ignored.
 struct ShortcutForward {
-  std::span<const Tensor> inputs;     // each [N,H,W,C_i], inputs[0].c == y.c
-  Tensor y;                           // may be inputs[0]
+  std::span<const Tensor> inputs;  // each [N,H,W,C_i], inputs[0].c == y.c
+  Tensor y;                        // may be inputs[0]
 };
 // dinput (=|+=) dy over the common channels; channels of dinput beyond dy's become 0 when mode is overwrite.
 struct ShortcutBackward {
   Tensor dy, dinput;
   Grad mode = Grad::overwrite;
 };
-// Squeeze-excitation: y[n,h,w,c] = x[n,h,w,c] * gate[n,c] (gate [N,1,1,C]), or with a spatial gate [N,H,W,1]: * gate[n,h,w].
+// Squeeze-excitation: y[n,h,w,c] = x[n,h,w,c] * gate[n,c] (gate [N,1,1,C]), or with a spatial gate [N,H,W,1]: *
+// gate[n,h,w].
 struct ScaleChannelsForward {
   Tensor x, gate, y;
 };
 struct ScaleChannelsBackward {
   Tensor x, gate, dy;
-  Tensor dx, dgate;                   // each written as its mode says
+  Tensor dx, dgate;  // each written as its mode says
   Grad dx_mode = Grad::overwrite, dgate_mode = Grad::overwrite;
 };
 // Spatial attention: y = a * b, element by element, same shape.
@@ -104,15 +106,15 @@ struct SamBackward {
   Tensor da, db;
   Grad da_mode = Grad::overwrite, db_mode = Grad::overwrite;
 };
-// Inverted dropout, y = x * keep / (1 - probability). Element e is kept when Philox(seed, iteration, layer, e) >= probability,
-// so backward recomputes the mask: the same function applied to dy. y may be x.
+// Inverted dropout, y = x * keep / (1 - probability). Element e is kept when Philox(seed, iteration, layer, e) >=
+// probability, so backward recomputes the mask: the same function applied to dy. y may be x.
 struct Dropout {
-  Tensor x, y;                        // backward: dy, dx
+  Tensor x, y;  // backward: dy, dx
   float probability = 0.2f;
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
   std::uint32_t layer = 0;
-  Grad mode = Grad::overwrite;        // accumulate is used in backward only
+  Grad mode = Grad::overwrite;  // accumulate is used in backward only
 };
 // Softmax over the channels of each group, with temperature: y = softmax(x / temperature).
 struct SoftmaxForward {
@@ -128,11 +130,12 @@ struct SoftmaxBackward {
 };
 
 // ---------------------------------------------------------------------------------------------------- spatial
-// Out-of-image taps count as -infinity. `taps` remembers the chosen tap (row * size_w + column) of each output; first wins.
+// Out-of-image taps count as -infinity. `taps` remembers the chosen tap (row * size_w + column) of each output; first
+// wins.
 struct MaxPoolForward {
   PoolGeometry geometry;
-  Tensor x, y;                        // [N,H,W,C], [N,P,Q,C]
-  std::uint16_t* taps = nullptr;      // [N,P,Q,C] dense, out; null at inference
+  Tensor x, y;                    // [N,H,W,C], [N,P,Q,C]
+  std::uint16_t* taps = nullptr;  // [N,P,Q,C] dense, out; null at inference
 };
 struct MaxPoolBackward {
   PoolGeometry geometry;
@@ -140,7 +143,8 @@ struct MaxPoolBackward {
   const std::uint16_t* taps = nullptr;
   Grad mode = Grad::overwrite;
 };
-// Mean over the taps inside the image. (darknet's backward divides by size^2 at borders too; ours is the true gradient.)
+// Mean over the taps inside the image. (darknet's backward divides by size^2 at borders too; ours is the true
+// gradient.)
 struct LocalAvgPoolForward {
   PoolGeometry geometry;
   Tensor x, y;
@@ -170,9 +174,9 @@ struct UpsampleBackward {
   float scale = 1;
   Grad mode = Grad::overwrite;
 };
-// Space to depth, [N,H,W,C] -> [N,H/s,W/s,C s^2]: darknet's legacy index map, defined on planar NCHW order (darknet.md 1.5
-// "reorg"), or the plain one of [reorg3d]. `reverse` applies the inverse map. Backward is the same function from dy to dx
-// with `reverse` flipped.
+// Space to depth, [N,H,W,C] -> [N,H/s,W/s,C s^2]: darknet's legacy index map, defined on planar NCHW order
+// (darknet.md 1.5 "reorg"), or the plain one of [reorg3d]. `reverse` applies the inverse map. Backward is the same
+// function from dy to dx with `reverse` flipped.
 struct Reorg {
   Tensor x, y;
   int stride = 2;
@@ -184,27 +188,27 @@ struct Reorg {
 // ---------------------------------------------------------------------------------------------------- optimizer
 // A run of parameters in the flat arena that is updated alike.
 struct ParamSegment {
-  std::int64_t begin = 0, end = 0;    // [begin, end) in the arena
-  float lr_scale = 1;                 // 0: frozen, left untouched
-  float decay = 0;                    // weight decay of this segment
-  std::int32_t layer = 0;             // cfg layer, for messages
+  std::int64_t begin = 0, end = 0;  // [begin, end) in the arena
+  float lr_scale = 1;               // 0: frozen, left untouched
+  float decay = 0;                  // weight decay of this segment
+  std::int32_t layer = 0;           // cfg layer, for messages
 };
-// Sum of squares of a gradient (double, fixed order) and the first segment with a non-finite element (-1: none). Segments
-// with lr_scale 0 are left out of both: nobody computes their gradients.
+// Sum of squares of a gradient (double, fixed order) and the first segment with a non-finite element (-1: none).
+// Segments with lr_scale 0 are left out of both: nobody computes their gradients.
 struct GradientNorm {
   const float* gradient = nullptr;
   std::span<const ParamSegment> segments;
-  double* sum_of_squares = nullptr;       // [1] out
-  std::int32_t* bad_segment = nullptr;    // [1] out
+  double* sum_of_squares = nullptr;     // [1] out
+  std::int32_t* bad_segment = nullptr;  // [1] out
 };
 // darknet.md 7.2 in PyTorch's form: v <- momentum v + (scale g + decay w); w <- w - lr lr_scale v.
 struct SgdUpdate {
   float* weights = nullptr;
-  const float* gradient = nullptr;        // dL/dw
+  const float* gradient = nullptr;  // dL/dw
   float* velocity = nullptr;
   std::span<const ParamSegment> segments;
   float lr = 0, momentum = 0.9f;
-  float gradient_scale = 1;               // clipping and averaging
+  float gradient_scale = 1;  // clipping and averaging
 };
 // AdamW (Loshchilov & Hutter 2019): decay is decoupled, w <- w - lr lr_scale (m^ / (sqrt(v^) + eps) + decay w).
 struct AdamWUpdate {
@@ -214,7 +218,7 @@ struct AdamWUpdate {
   float* v = nullptr;
   std::span<const ParamSegment> segments;
   float lr = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
-  std::int64_t step = 1;                  // from 1, for the bias correction
+  std::int64_t step = 1;  // from 1, for the bias correction
   float gradient_scale = 1;
 };
 // average <- decay average + (1 - decay) value.
@@ -230,48 +234,49 @@ enum class HeadKind : std::uint8_t { yolo, gaussian, region };
 inline constexpr int kMaxAnchors = 24;
 inline constexpr int kMaxHeads = 8;
 
-// A detection head over logits [N,H,W,A*(entries)]; channel of anchor a, entry e: a * entries + e, entries = 5 + classes
-// (gaussian: 9 + classes). darknet.md 5.
+// A detection head over logits [N,H,W,A*(entries)]; channel of anchor a, entry e: a * entries + e, entries = 5 +
+// classes (gaussian: 9 + classes). darknet.md 5.
 struct HeadSpec {
   HeadKind kind = HeadKind::yolo;
   int classes = 0;
-  int anchors = 0;                        // A: anchors of this head
-  float anchor_w[kMaxAnchors] = {};       // all anchors of the network (pixels of the network input; region: grid cells)
+  int anchors = 0;                   // A: anchors of this head
+  float anchor_w[kMaxAnchors] = {};  // all anchors of the network (pixels of the network input; region: grid cells)
   float anchor_h[kMaxAnchors] = {};
   int total_anchors = 0;
-  int mask[kMaxAnchors] = {};             // which of them are this head's, A entries
+  int mask[kMaxAnchors] = {};  // which of them are this head's, A entries
   float scale_x_y = 1;
   bool new_coords = false;
-  bool softmax = true;                    // region: classes by softmax
+  bool softmax = true;  // region: classes by softmax
   int entries() const { return classes + (kind == HeadKind::gaussian ? 9 : 5); }
 };
 
-// Boxes of one head whose objectness and class probability exceed `threshold` (strictly), several classes per box possible.
-// Appends to detections[n * capacity ...], counts[n]; when an image has more than `capacity`, its count goes on growing and
-// the surplus is not stored, so the caller can tell. Order: by anchor cell, then class.
+// Boxes of one head whose objectness and class probability exceed `threshold` (strictly), several classes per box
+// possible. Appends to detections[n * capacity ...], counts[n]; when an image has more than `capacity`, its count goes
+// on growing and the surplus is not stored, so the caller can tell. Order: by anchor cell, then class.
 struct HeadDecode {
   HeadSpec head;
-  Tensor logits;                          // [N,H,W,A*entries], raw output of the convolution before the head
-  int net_w = 0, net_h = 0;               // pixels
+  Tensor logits;             // [N,H,W,A*entries], raw output of the convolution before the head
+  int net_w = 0, net_h = 0;  // pixels
   float threshold = 0.005f;
-  Detection* detections = nullptr;        // [N, capacity]
-  std::int32_t* counts = nullptr;         // [N] appended to
+  Detection* detections = nullptr;  // [N, capacity]
+  std::int32_t* counts = nullptr;   // [N] appended to
   int capacity = 0;
-  std::int32_t first_index = 0;           // number of anchor cells of the heads before this one
-  bool best_class = false;                // of each box only its likeliest class (the first of equals); darknet: all
+  std::int32_t first_index = 0;  // number of anchor cells of the heads before this one
+  bool best_class = false;       // of each box only its likeliest class (the first of equals); darknet: all
 };
 
 enum class NmsKind : std::uint8_t { plain, greedy, diou };  // greedy: darknet's greedynms (DIoU with beta 0.6)
 
-// Class-wise greedy suppression per image; survivors are moved to the front, by falling score, ties by index, then class.
+// Class-wise greedy suppression per image; survivors are moved to the front, by falling score, ties by index, then
+// class.
 struct Nms {
-  Detection* detections = nullptr;        // [N, capacity]
-  std::int32_t* counts = nullptr;         // [N] in: candidates, out: survivors
+  Detection* detections = nullptr;  // [N, capacity]
+  std::int32_t* counts = nullptr;   // [N] in: candidates, out: survivors
   int images = 0;
   int capacity = 0;
   NmsKind kind = NmsKind::plain;
   float threshold = 0.45f;
-  float beta = 0.6f;                      // diou
+  float beta = 0.6f;  // diou
 };
 
 // ---------------------------------------------------------------------------------------------------- loss
@@ -283,7 +288,7 @@ enum class LossMode : std::uint8_t { fixed, darknet };
 struct HeadLossParams {
   float ignore_thresh = 0.5f;
   float truth_thresh = 1;
-  float iou_thresh = 1;                   // < 1: other anchors of the head with shape IoU above it match too
+  float iou_thresh = 1;  // < 1: other anchors of the head with shape IoU above it match too
   IouKind iou_thresh_kind = IouKind::iou;
   BoxLoss box_loss = BoxLoss::mse;
   float iou_normalizer = 0.75f, obj_normalizer = 1, cls_normalizer = 1, delta_normalizer = 1;
@@ -291,7 +296,7 @@ struct HeadLossParams {
   float label_smooth_eps = 0;
   bool focal_loss = false;
   bool objectness_smooth = false;
-  bool smooth_bug = false;                // darknet mode: reproduce 6.2's severe trap
+  bool smooth_bug = false;                   // darknet mode: reproduce 6.2's severe trap
   const float* class_multipliers = nullptr;  // [classes], from counters_per_class; null: 1
   // region only (6.6)
   float noobject_scale = 1, object_scale = 1, coord_scale = 1, class_scale = 1, thresh = 0.5f;
@@ -301,47 +306,51 @@ struct HeadLossParams {
 struct LossHead {
   HeadSpec head;
   HeadLossParams params;
-  Tensor logits;                          // [N,H,W,A*entries] f32, before any activation (new_coords: already activated)
-  Tensor dlogits;                         // out, overwritten: dL/dlogits (f32 or bf16)
+  Tensor logits;   // [N,H,W,A*entries] f32, before any activation (new_coords: already activated)
+  Tensor dlogits;  // out, overwritten: dL/dlogits (f32 or bf16)
 };
 
 // Sums over the batch, in f32 written from double sums of fixed order.
 struct LossParts {
-  float box, objectness, classes;         // weighted; total is their sum
-  float mean_iou;                         // of the assigned anchors
-  float mean_obj, mean_noobj;             // mean objectness at assigned and at other anchors
+  float box, objectness, classes;  // weighted; total is their sum
+  float mean_iou;                  // of the assigned anchors
+  float mean_obj, mean_noobj;      // mean objectness at assigned and at other anchors
   std::int32_t positives, truths;
-  std::int32_t unmatched;                 // truths that no anchor of any head took
+  std::int32_t unmatched;  // truths that no anchor of any head took
 };
 
 // Loss and gradient of all heads at once.
 // fixed: L = gradient_scale / max(1, positives) * sum over the batch of
 //   iou_normalizer sum(1 - IoU-family) + obj_normalizer sum BCE(objectness) + cls_normalizer sum BCE(classes),
-//   positives counted over all heads; ignored: cells whose best IoU with any truth exceeds ignore_thresh and that no truth
-//   took. Each truth takes the best anchor by shape over all heads plus every anchor with shape IoU > iou_thresh in any
-//   head; the gradient of the box term is the true one (alpha of CIoU held constant, as its paper does).
+//   positives counted over all heads; ignored: cells whose best IoU with any truth exceeds ignore_thresh and that no
+//   truth took. Each truth takes the best anchor by shape over all heads plus every anchor with shape IoU > iou_thresh
+//   in any head; the gradient of the box term is the true one (alpha of CIoU held constant, as its paper does).
 // darknet: deltas as darknet.md 6.1-6.6 negated (dlogits = -delta), not divided by anything, times gradient_scale.
 struct YoloLoss {
   LossMode mode = LossMode::fixed;
   std::span<const LossHead> heads;
-  const Truth* truths = nullptr;          // [N, max_truths]
+  const Truth* truths = nullptr;               // [N, max_truths]
   const std::int32_t* truth_counts = nullptr;  // [N]
   int max_truths = 0;
   int net_w = 0, net_h = 0;
   float gradient_scale = 1;
-  std::int64_t seen = 0;                  // images seen before this batch (region's prior warm-up)
-  LossParts* parts = nullptr;             // [1 + heads] total, then per head
-  float* image_loss = nullptr;            // [N] loss of each image, or null
-  void* workspace = nullptr;              // yolo_loss_workspace(args) bytes
+  std::int64_t seen = 0;        // images seen before this batch (region's prior warm-up)
+  LossParts* parts = nullptr;   // [1 + heads] total, then per head
+  float* image_loss = nullptr;  // [N] loss of each image, or null
+  void* workspace = nullptr;    // yolo_loss_workspace(args) bytes
 };
 
 // ---------------------------------------------------------------------------------------------------- images
-enum class Resampling : std::uint8_t { half_pixel, align_corners, area };  // area: antialiased (triangle filter) when shrinking
+enum class Resampling : std::uint8_t {
+  half_pixel,
+  align_corners,
+  area
+};  // area: antialiased (triangle filter) when shrinking
 enum class Fit : std::uint8_t { stretch, letterbox };
 
 // u8 HWC pixels -> [1,H,W,C] of y: u8, or f32/bf16 in 0..1. letterbox: darknet.md 3.1, filled with 0.5 (u8: 128).
 struct Resize {
-  const std::uint8_t* pixels = nullptr;   // [height, width, channels], dense
+  const std::uint8_t* pixels = nullptr;  // [height, width, channels], dense
   int width = 0, height = 0, channels = 3;
   Tensor y;
   Resampling resampling = Resampling::half_pixel;
@@ -350,7 +359,7 @@ struct Resize {
 
 // A photo in the training cache and its truths.
 struct CachedImage {
-  const std::uint8_t* pixels = nullptr;   // [height, width, 3]
+  const std::uint8_t* pixels = nullptr;  // [height, width, 3]
   int width = 0, height = 0;
   const Truth* truths = nullptr;
   int truth_count = 0;
@@ -358,67 +367,67 @@ struct CachedImage {
 
 // Ranges of random change, as darknet.md 8.2-8.5 names them, and the gentler scale/aspect/shift form of our recipes.
 struct AugmentSpec {
-  float jitter = 0;                       // darknet: each edge moved by up to jitter * size
-  float resize = 1;                       // darknet
-  float scale = 0, aspect = 0, shift = 0; // +- fractions: zoom, width/height ratio, position
-  float flip = 0.5f;                      // probability of a horizontal flip
+  float jitter = 0;                             // darknet: each edge moved by up to jitter * size
+  float resize = 1;                             // darknet
+  float scale = 0, aspect = 0, shift = 0;       // +- fractions: zoom, width/height ratio, position
+  float flip = 0.5f;                            // probability of a horizontal flip
   float hue = 0, saturation = 1, exposure = 1;  // darknet's: hue +-, saturation and exposure x or / up to
-  float mosaic = 0;                       // probability that an output is put together from four photos
-  bool mosaic_bound = true;               // clip truths to their quadrant
-  float min_visible = 0.25f;              // a truth that keeps less of its area is dropped (darknet: 0)
+  float mosaic = 0;                             // probability that an output is put together from four photos
+  bool mosaic_bound = true;                     // clip truths to their quadrant
+  float min_visible = 0.25f;                    // a truth that keeps less of its area is dropped (darknet: 0)
 };
 
-// Writes a batch of network inputs and their truths. Output i is drawn from photo order[i] (mosaic: and three more, drawn
-// from `images` at random) with Philox(seed, iteration, i): equal on every device.
+// Writes a batch of network inputs and their truths. Output i is drawn from photo order[i] (mosaic: and three more,
+// drawn from `images` at random) with Philox(seed, iteration, i): equal on every device.
 struct Augment {
   std::span<const CachedImage> images;
-  std::span<const std::int32_t> order;    // [N] indices into images
+  std::span<const std::int32_t> order;  // [N] indices into images
   AugmentSpec spec = {};
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
-  std::uint32_t first_slot = 0;           // counter of the first output (subdivisions of one iteration differ)
-  Tensor y;                               // [N,H,W,3] f32 or bf16, 0..1
-  Truth* truths = nullptr;                // [N, max_truths] out
-  std::int32_t* truth_counts = nullptr;   // [N] out
+  std::uint32_t first_slot = 0;          // counter of the first output (subdivisions of one iteration differ)
+  Tensor y;                              // [N,H,W,3] f32 or bf16, 0..1
+  Truth* truths = nullptr;               // [N, max_truths] out
+  std::int32_t* truth_counts = nullptr;  // [N] out
   int max_truths = 0;
 };
 
-// Every operation and its arguments, once: declared for each namespace below, and put into a table of function pointers per
-// device in engine/backend.h.
-#define ROOK_OP_LIST(X) \
-  X(batchnorm_forward, BatchNormForward) \
-  X(batchnorm_inference, BatchNormInference) \
-  X(batchnorm_backward, BatchNormBackward) \
-  X(activation_forward, ActivationForward) \
-  X(activation_backward, ActivationBackward) \
-  X(copy_channels, CopyChannels) \
-  X(fill_channels, FillChannels) \
-  X(shortcut_forward, ShortcutForward) \
-  X(shortcut_backward, ShortcutBackward) \
-  X(scale_channels_forward, ScaleChannelsForward) \
+// Every operation and its arguments, once: declared for each namespace below, and put into a table of function pointers
+// per device in engine/backend.h.
+#define ROOK_OP_LIST(X)                             \
+  X(batchnorm_forward, BatchNormForward)            \
+  X(batchnorm_inference, BatchNormInference)        \
+  X(batchnorm_backward, BatchNormBackward)          \
+  X(activation_forward, ActivationForward)          \
+  X(activation_backward, ActivationBackward)        \
+  X(copy_channels, CopyChannels)                    \
+  X(fill_channels, FillChannels)                    \
+  X(shortcut_forward, ShortcutForward)              \
+  X(shortcut_backward, ShortcutBackward)            \
+  X(scale_channels_forward, ScaleChannelsForward)   \
   X(scale_channels_backward, ScaleChannelsBackward) \
-  X(sam_forward, SamForward) \
-  X(sam_backward, SamBackward) \
-  X(dropout, Dropout) \
-  X(softmax_forward, SoftmaxForward) \
-  X(softmax_backward, SoftmaxBackward) \
-  X(maxpool_forward, MaxPoolForward) \
-  X(maxpool_backward, MaxPoolBackward) \
-  X(local_avgpool_forward, LocalAvgPoolForward) \
-  X(local_avgpool_backward, LocalAvgPoolBackward) \
-  X(avgpool_forward, AvgPoolForward) \
-  X(avgpool_backward, AvgPoolBackward) \
-  X(upsample_forward, UpsampleForward) \
-  X(upsample_backward, UpsampleBackward) \
-  X(reorg, Reorg) \
-  X(gradient_norm, GradientNorm) \
-  X(sgd_update, SgdUpdate) \
-  X(adamw_update, AdamWUpdate) \
-  X(ema_update, EmaUpdate) \
-  X(head_decode, HeadDecode) \
-  X(nms, Nms) \
-  X(yolo_loss, YoloLoss) \
-  X(resize, Resize) \
+  X(sam_forward, SamForward)                        \
+  X(sam_backward, SamBackward)                      \
+  X(dropout, Dropout)                               \
+  X(softmax_forward, SoftmaxForward)                \
+  X(softmax_backward, SoftmaxBackward)              \
+  X(maxpool_forward, MaxPoolForward)                \
+  X(maxpool_backward, MaxPoolBackward)              \
+  X(local_avgpool_forward, LocalAvgPoolForward)     \
+  X(local_avgpool_backward, LocalAvgPoolBackward)   \
+  X(avgpool_forward, AvgPoolForward)                \
+  X(avgpool_backward, AvgPoolBackward)              \
+  X(upsample_forward, UpsampleForward)              \
+  X(upsample_backward, UpsampleBackward)            \
+  X(reorg, Reorg)                                   \
+  X(gradient_norm, GradientNorm)                    \
+  X(sgd_update, SgdUpdate)                          \
+  X(adamw_update, AdamWUpdate)                      \
+  X(ema_update, EmaUpdate)                          \
+  X(head_decode, HeadDecode)                        \
+  X(nms, Nms)                                       \
+  X(yolo_loss, YoloLoss)                            \
+  X(resize, Resize)                                 \
   X(augment, Augment)
 
 #define ROOK_DECLARE_OP(name, Args) void name(const Args&, Stream = {});

@@ -1,4 +1,5 @@
-// What every kernel speaks of: element types, tensors (views that own nothing), and small value types of the operations.
+// What every kernel speaks of: element types, tensors (views that own nothing), and small value types of the
+// operations.
 #pragma once
 
 #include <cstddef>
@@ -10,11 +11,15 @@ enum class DType : std::uint8_t { u8, f32, f64, bf16, f16 };  // f64 exists in r
 
 constexpr std::size_t size_of(DType type) {
   switch (type) {
-    case DType::u8: return 1;
+    case DType::u8:
+      return 1;
     case DType::bf16:
-    case DType::f16: return 2;
-    case DType::f32: return 4;
-    case DType::f64: return 8;
+    case DType::f16:
+      return 2;
+    case DType::f32:
+      return 4;
+    case DType::f64:
+      return 8;
   }
   return 0;
 }
@@ -56,7 +61,8 @@ struct Tensor {
   // Images [first, first + count).
   Tensor images(int first, int count) const {
     Tensor view = *this;
-    view.data = static_cast<std::byte*>(data) + static_cast<std::size_t>(std::int64_t{first} * h * w * pitch) * size_of(dtype);
+    view.data =
+        static_cast<std::byte*>(data) + static_cast<std::size_t>(std::int64_t{first} * h * w * pitch) * size_of(dtype);
     view.n = count;
     return view;
   }
@@ -70,13 +76,27 @@ inline Tensor make_tensor(void* data, DType dtype, int n, int h, int w, int c) {
 enum class Grad : std::uint8_t { none, overwrite, accumulate };
 
 enum class Activation : std::uint8_t {
-  linear, leaky, relu, relu6, logistic, loggy, mish, swish, hard_mish, tanh, elu, selu, gelu, relie, ramp
+  linear,
+  leaky,
+  relu,
+  relu6,
+  logistic,
+  loggy,
+  mish,
+  swish,
+  hard_mish,
+  tanh,
+  elu,
+  selu,
+  gelu,
+  relie,
+  ramp
 };
 
 const char* name_of(Activation activation);
 
-// Geometry of a convolution with filters [k, r, s, c / groups]. Output height as darknet computes it, from the undilated
-// filter: (h + 2 pad_h - r) / stride_h + 1; the padding that is applied is pad * dilation.
+// Geometry of a convolution with filters [k, r, s, c / groups]. Output height as darknet computes it, from the
+// undilated filter: (h + 2 pad_h - r) / stride_h + 1; the padding that is applied is pad * dilation.
 struct ConvGeometry {
   int c = 0, k = 0, r = 1, s = 1;
   int stride_h = 1, stride_w = 1;

@@ -1,7 +1,7 @@
 #include "model/checkpoint.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "base/error.h"
 #include "io/safetensors.h"
@@ -14,9 +14,11 @@ constexpr const char* kEmaPrefix = "ema.";
 constexpr const char* kOptimizerPrefix = "optimizer.";
 
 void add_arrays(io::SafeTensors& file, const std::string& prefix, const Params& layout, std::span<const float> values) {
-  if (static_cast<std::int64_t>(values.size()) != layout.total()) throw Error("checkpoint: the arrays do not belong to this network");
+  if (static_cast<std::int64_t>(values.size()) != layout.total())
+    throw Error("checkpoint: the arrays do not belong to this network");
   for (const Param& param : layout.all())
-    file.add_f32(prefix + param.name, param.spec.shape, values.subspan(param.offset, static_cast<std::size_t>(param.spec.count())));
+    file.add_f32(prefix + param.name, param.spec.shape,
+                 values.subspan(param.offset, static_cast<std::size_t>(param.spec.count())));
 }
 
 std::vector<float> take_arrays(const io::SafeTensors& file, const std::string& prefix, const Params& layout) {
@@ -24,7 +26,8 @@ std::vector<float> take_arrays(const io::SafeTensors& file, const std::string& p
   for (const Param& param : layout.all()) {
     const io::SafeTensor& tensor = file.at(prefix + param.name);
     if (tensor.shape != param.spec.shape)
-      throw Error(fmt::format("{}: {}{} has another shape than the network in its own cfg", file.file, prefix, param.name));
+      throw Error(
+          fmt::format("{}: {}{} has another shape than the network in its own cfg", file.file, prefix, param.name));
     const auto from = tensor.f32();
     std::copy(from.begin(), from.end(), values.begin() + param.offset);
   }
@@ -33,7 +36,8 @@ std::vector<float> take_arrays(const io::SafeTensors& file, const std::string& p
 
 std::string metadata(const io::SafeTensors& file, const std::string& key) {
   const auto found = file.metadata.find(key);
-  if (found == file.metadata.end()) throw Error(fmt::format("{}: is not a rook checkpoint: '{}' is missing from its metadata", file.file, key));
+  if (found == file.metadata.end())
+    throw Error(fmt::format("{}: is not a rook checkpoint: '{}' is missing from its metadata", file.file, key));
   return found->second;
 }
 
@@ -47,7 +51,8 @@ nlohmann::json parse_json(const io::SafeTensors& file, const std::string& key) {
 
 }  // namespace
 
-void write_checkpoint(const std::filesystem::path& path, const Network& network, const Params& layout, const Checkpoint& checkpoint) {
+void write_checkpoint(const std::filesystem::path& path, const Network& network, const Params& layout,
+                      const Checkpoint& checkpoint) {
   io::SafeTensors file;
   file.file = path.string();
   file.metadata = {{"format", kFormat},
@@ -67,7 +72,8 @@ void write_checkpoint(const std::filesystem::path& path, const Network& network,
 Checkpoint read_checkpoint(const std::filesystem::path& path) {
   const io::SafeTensors file = io::read_safetensors(path);
   if (metadata(file, "format") != kFormat)
-    throw Error(fmt::format("{}: format '{}' is not known to this version of rook", file.file, metadata(file, "format")));
+    throw Error(
+        fmt::format("{}: format '{}' is not known to this version of rook", file.file, metadata(file, "format")));
   Checkpoint checkpoint;
   checkpoint.cfg = metadata(file, "cfg");
   checkpoint.cfg_name = metadata(file, "cfg_name");
@@ -76,17 +82,20 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   } catch (const nlohmann::json::exception&) {
     throw Error(fmt::format("{}: 'names' in its metadata is not a list of names", file.file));
   }
-  checkpoint.preprocess = {.resampling = resampling_from_name(metadata(file, "resize")), .fit = fit_from_name(metadata(file, "fit"))};
+  checkpoint.preprocess = {.resampling = resampling_from_name(metadata(file, "resize")),
+                           .fit = fit_from_name(metadata(file, "fit"))};
   checkpoint.state = parse_json(file, "state");
   const auto network = build_network(io::parse_cfg(checkpoint.cfg, path.string()));
   const Params layout(network->graph);
   checkpoint.values = take_arrays(file, "", layout);
-  const bool has_ema = std::any_of(file.tensors.begin(), file.tensors.end(), [](const auto& entry) { return entry.first.starts_with(kEmaPrefix); });
+  const bool has_ema = std::any_of(file.tensors.begin(), file.tensors.end(),
+                                   [](const auto& entry) { return entry.first.starts_with(kEmaPrefix); });
   if (has_ema) checkpoint.ema = take_arrays(file, kEmaPrefix, layout);
   for (const auto& [name, tensor] : file.tensors) {
     if (!name.starts_with(kOptimizerPrefix)) continue;
     const auto from = tensor.f32();
-    checkpoint.optimizer.emplace_back(name.substr(std::string(kOptimizerPrefix).size()), std::vector<float>(from.begin(), from.end()));
+    checkpoint.optimizer.emplace_back(name.substr(std::string(kOptimizerPrefix).size()),
+                                      std::vector<float>(from.begin(), from.end()));
   }
   return checkpoint;
 }
@@ -101,7 +110,8 @@ Model to_model(const Checkpoint& checkpoint, const std::string& source, bool liv
   std::copy(values.begin(), values.end(), model.params->values().begin());
   model.names = checkpoint.names;
   if (static_cast<int>(model.names.size()) != model.network->classes())
-    throw Error(fmt::format("{}: has {} class names for {} classes", source, model.names.size(), model.network->classes()));
+    throw Error(
+        fmt::format("{}: has {} class names for {} classes", source, model.names.size(), model.network->classes()));
   model.preprocess = checkpoint.preprocess;
   model.source = source;
   return model;

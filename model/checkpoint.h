@@ -1,5 +1,6 @@
-// Checkpoints: one safetensors file with weights, statistics, EMA and optimizer state, and cfg, class names, preprocessing
-// and the state of training in its metadata. One file is enough to detect with, and to go on training to the bit.
+// Checkpoints: one safetensors file with weights, statistics, EMA and optimizer state, and cfg, class names,
+// preprocessing and the state of training in its metadata. One file is enough to detect with, and to go on training to
+// the bit.
 #pragma once
 
 #include <filesystem>
@@ -14,18 +15,19 @@
 namespace rook {
 
 struct Checkpoint {
-  std::string cfg;                                   // text
+  std::string cfg;  // text
   std::string cfg_name;
   std::vector<std::string> names;
   Preprocess preprocess;
-  nlohmann::json state;                              // of training: iteration, epoch, best, configuration; null in an export
-  std::vector<float> values;                         // in the order of Params: live weights and statistics
-  std::vector<float> ema;                            // the same layout; may be empty
+  nlohmann::json state;       // of training: iteration, epoch, best, configuration; null in an export
+  std::vector<float> values;  // in the order of Params: live weights and statistics
+  std::vector<float> ema;     // the same layout; may be empty
   std::vector<std::pair<std::string, std::vector<float>>> optimizer;  // "velocity" or "m", "v": trainable layout
 };
 
 // Atomic: the file is the old one or the new one at any moment.
-void write_checkpoint(const std::filesystem::path& file, const Network& network, const Params& layout, const Checkpoint& checkpoint);
+void write_checkpoint(const std::filesystem::path& file, const Network& network, const Params& layout,
+                      const Checkpoint& checkpoint);
 Checkpoint read_checkpoint(const std::filesystem::path& file);
 
 // A model from a checkpoint, by its EMA unless `live`.

@@ -1,8 +1,8 @@
 #include "model/darknet_import.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <bit>
-#include <fmt/format.h>
 
 #include "base/error.h"
 
@@ -29,7 +29,8 @@ std::int64_t sum_of(const std::vector<std::int64_t>& floats) {
 
 // The layer whose parameters make the logits of a head: the convolution it reads.
 bool feeds_head(const Network& network, int layer) {
-  return std::any_of(network.heads.begin(), network.heads.end(), [&](const Head& head) { return head.source == layer; });
+  return std::any_of(network.heads.begin(), network.heads.end(),
+                     [&](const Head& head) { return head.source == layer; });
 }
 
 // Floats of a head's convolution if the head had other classes.
@@ -46,7 +47,8 @@ std::int64_t head_floats(const Network& network, int layer, std::int64_t floats,
 std::vector<std::int64_t> with_classes(const Network& network, const std::vector<std::int64_t>& floats, int classes) {
   std::vector<std::int64_t> changed = floats;
   for (std::size_t i = 0; i < floats.size(); ++i)
-    if (floats[i] > 0 && feeds_head(network, static_cast<int>(i))) changed[i] = head_floats(network, static_cast<int>(i), floats[i], classes);
+    if (floats[i] > 0 && feeds_head(network, static_cast<int>(i)))
+      changed[i] = head_floats(network, static_cast<int>(i), floats[i], classes);
   return changed;
 }
 
@@ -82,14 +84,17 @@ void read_layer(const Network& network, Params& params, int layer, const float* 
     if (spec.role == ParamRole::rolling_variance)
       for (std::int64_t i = 0; i < spec.count(); ++i)
         if (!(to[i] >= 0))
-          throw Error(fmt::format("{}: layer {} has variance {} at channel {}: the file belongs to another network (its floats are shifted)", file,
-                                  network.graph.nodes()[layer].name, to[i], i));
+          throw Error(
+              fmt::format("{}: layer {} has variance {} at channel {}: the file belongs to another network (its floats "
+                          "are shifted)",
+                          file, network.graph.nodes()[layer].name, to[i], i));
     from += spec.count();
   }
 }
 
-ImportReport read_all(const Network& network, Params& params, const std::vector<float>& payload, const std::vector<std::int64_t>& file_floats,
-                      const std::vector<std::int64_t>& floats, const std::string& file) {
+ImportReport read_all(const Network& network, Params& params, const std::vector<float>& payload,
+                      const std::vector<std::int64_t>& file_floats, const std::vector<std::int64_t>& floats,
+                      const std::string& file) {
   ImportReport report;
   std::int64_t at = 0;
   for (int layer = 0; layer < network.graph.size(); ++layer) {
@@ -106,18 +111,21 @@ ImportReport read_all(const Network& network, Params& params, const std::vector<
   return report;
 }
 
-[[noreturn]] void refuse(const Network& network, const std::vector<std::int64_t>& floats, const io::DarknetWeights& weights) {
+[[noreturn]] void refuse(const Network& network, const std::vector<std::int64_t>& floats,
+                         const io::DarknetWeights& weights) {
   const std::int64_t have = static_cast<std::int64_t>(weights.payload.size());
-  std::string text = fmt::format("{}: holds {} floats ({} bytes after its {}-byte header), {} needs {}; no class count and no cut at a layer "
-                                 "boundary explains the difference. Where the file would end:",
-                                 weights.file, have, have * 4, weights.header.bytes, network.cfg.name, sum_of(floats));
+  std::string text = fmt::format(
+      "{}: holds {} floats ({} bytes after its {}-byte header), {} needs {}; no class count and no cut at a layer "
+      "boundary explains the difference. Where the file would end:",
+      weights.file, have, have * 4, weights.header.bytes, network.cfg.name, sum_of(floats));
   std::int64_t at = 0;
   for (int layer = 0; layer < network.graph.size(); ++layer) {
     if (floats[layer] == 0) continue;
     const bool inside = at <= have && have < at + floats[layer];
     const std::int64_t begin = weights.header.bytes + at * 4;
     if (inside || at + floats[layer] >= have || layer + 1 == network.graph.size())
-      text += fmt::format("\n  layer {}: bytes {} to {}{}", network.graph.nodes()[layer].name, begin, begin + floats[layer] * 4,
+      text += fmt::format("\n  layer {}: bytes {} to {}{}", network.graph.nodes()[layer].name, begin,
+                          begin + floats[layer] * 4,
                           inside ? fmt::format(", the file ends {} bytes into it", (have - at) * 4) : " are missing");
     at += floats[layer];
   }
@@ -130,10 +138,14 @@ ImportReport read_all(const Network& network, Params& params, const std::vector<
 
 std::string ImportReport::text() const {
   switch (kind) {
-    case ImportKind::exact: return fmt::format("all layers loaded");
-    case ImportKind::partial: return fmt::format("layers 0..{} loaded, {} layers with parameters start at random", layers - 1, skipped.size());
+    case ImportKind::exact:
+      return fmt::format("all layers loaded");
+    case ImportKind::partial:
+      return fmt::format("layers 0..{} loaded, {} layers with parameters start at random", layers - 1, skipped.size());
     case ImportKind::other_classes:
-      return fmt::format("weights of {} classes: all layers loaded but the {} convolutions before the heads, which start at random", file_classes, skipped.size());
+      return fmt::format(
+          "weights of {} classes: all layers loaded but the {} convolutions before the heads, which start at random",
+          file_classes, skipped.size());
   }
   return "";
 }
@@ -141,7 +153,8 @@ std::string ImportReport::text() const {
 ImportReport import_darknet(const Network& network, Params& params, const io::DarknetWeights& weights) {
   const std::vector<std::int64_t> floats = layer_floats(network);
   const auto size = [](const std::vector<float>& payload) { return static_cast<std::int64_t>(payload.size()); };
-  if (size(weights.payload) == sum_of(floats)) return read_all(network, params, weights.payload, floats, floats, weights.file);
+  if (size(weights.payload) == sum_of(floats))
+    return read_all(network, params, weights.payload, floats, floats, weights.file);
   const std::vector<float> shifted = other_header(weights);
   if (size(shifted) == sum_of(floats)) return read_all(network, params, shifted, floats, floats, weights.file);
   std::int64_t prefix = 0;
@@ -167,7 +180,8 @@ io::DarknetWeights export_darknet(const Network& network, const Params& params, 
   io::DarknetWeights weights;
   weights.file = network.cfg.name;
   const int end = layers < 0 ? network.graph.size() : layers;
-  if (end > network.graph.size()) throw Error(fmt::format("{} has {} layers, not {}", network.cfg.name, network.graph.size(), end));
+  if (end > network.graph.size())
+    throw Error(fmt::format("{} has {} layers, not {}", network.cfg.name, network.graph.size(), end));
   for (int layer = 0; layer < end; ++layer) {
     const Op* op = network.graph.nodes()[layer].op.get();
     if (!op) continue;
@@ -176,7 +190,8 @@ io::DarknetWeights export_darknet(const Network& network, const Params& params, 
       const std::size_t at = weights.payload.size();
       weights.payload.resize(at + static_cast<std::size_t>(spec.count()));
       if (spec.role == ParamRole::weights) {
-        for_each_weight(spec, [&](std::int64_t ours, std::int64_t theirs) { weights.payload[at + theirs] = from[ours]; });
+        for_each_weight(spec,
+                        [&](std::int64_t ours, std::int64_t theirs) { weights.payload[at + theirs] = from[ours]; });
       } else {
         std::copy(from.begin(), from.end(), weights.payload.begin() + static_cast<std::ptrdiff_t>(at));
       }

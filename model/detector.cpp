@@ -1,7 +1,7 @@
 #include "model/detector.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "base/error.h"
 
@@ -13,28 +13,51 @@ constexpr int kFirstCapacity = 4096;  // candidates per photo before NMS; grows 
 }  // namespace
 
 Detector::Detector(const Network& network, Params& params, const Preprocess& preprocess, const DetectorOptions& options)
-    : network_(network), preprocess_(preprocess), options_(options),
-      executor_(network.graph, params, {.backend = options.backend, .compute = options.compute, .training = false, .keep_all = options.keep_all,
-                                        .profile = options.profile, .conv = options.conv}),
-      width_(options.width ? options.width : network.width), height_(options.height ? options.height : network.height),
-      capacity_(kFirstCapacity), detections_(static_cast<std::size_t>(options.batch) * kFirstCapacity), counts_(static_cast<std::size_t>(options.batch)),
+    : network_(network),
+      preprocess_(preprocess),
+      options_(options),
+      executor_(network.graph, params,
+                {.backend = options.backend,
+                 .compute = options.compute,
+                 .training = false,
+                 .keep_all = options.keep_all,
+                 .profile = options.profile,
+                 .conv = options.conv}),
+      width_(options.width ? options.width : network.width),
+      height_(options.height ? options.height : network.height),
+      capacity_(kFirstCapacity),
+      detections_(static_cast<std::size_t>(options.batch) * kFirstCapacity),
+      counts_(static_cast<std::size_t>(options.batch)),
       photo_sizes_(static_cast<std::size_t>(options.batch)) {
-  if (network.heads.empty()) throw Error(fmt::format("{}: has no detection head ([yolo] or [region])", network.cfg.name));
+  if (network.heads.empty())
+    throw Error(fmt::format("{}: has no detection head ([yolo] or [region])", network.cfg.name));
   executor_.resize(options.batch, height_, width_);
 }
 
 void Detector::load(int slot, const io::Image& image) {
   if (image.channels != network_.channels)
     throw Error(fmt::format("the network takes {} channels, the picture has {}", network_.channels, image.channels));
-  options_.backend->resize({.pixels = image.pixels.data(), .width = image.width, .height = image.height, .channels = image.channels,
-                            .y = executor_.input().images(slot, 1), .resampling = preprocess_.resampling, .fit = preprocess_.fit}, {});
+  options_.backend->resize({.pixels = image.pixels.data(),
+                            .width = image.width,
+                            .height = image.height,
+                            .channels = image.channels,
+                            .y = executor_.input().images(slot, 1),
+                            .resampling = preprocess_.resampling,
+                            .fit = preprocess_.fit},
+                           {});
   photo_sizes_[static_cast<std::size_t>(slot)] = {image.width, image.height};
 }
 
 void Detector::load_prepared(int slot, const std::uint8_t* pixels, int photo_w, int photo_h) {
   // Same size in and out: a copy that only changes the type.
-  options_.backend->resize({.pixels = pixels, .width = width_, .height = height_, .channels = network_.channels,
-                            .y = executor_.input().images(slot, 1), .resampling = Resampling::half_pixel, .fit = Fit::stretch}, {});
+  options_.backend->resize({.pixels = pixels,
+                            .width = width_,
+                            .height = height_,
+                            .channels = network_.channels,
+                            .y = executor_.input().images(slot, 1),
+                            .resampling = Resampling::half_pixel,
+                            .fit = Fit::stretch},
+                           {});
   photo_sizes_[static_cast<std::size_t>(slot)] = {photo_w, photo_h};
 }
 
@@ -43,9 +66,17 @@ void Detector::decode(int count) {
   std::int32_t first = 0;
   for (const Head& head : network_.heads) {
     const Tensor logits = executor_.output(head.source);
-    options_.backend->head_decode({.head = head.spec, .logits = logits.images(0, count), .net_w = width_, .net_h = height_,
-                                   .threshold = options_.threshold, .detections = detections_.data(), .counts = counts_.data(),
-                                   .capacity = capacity_, .first_index = first, .best_class = options_.best_class}, {});
+    options_.backend->head_decode({.head = head.spec,
+                                   .logits = logits.images(0, count),
+                                   .net_w = width_,
+                                   .net_h = height_,
+                                   .threshold = options_.threshold,
+                                   .detections = detections_.data(),
+                                   .counts = counts_.data(),
+                                   .capacity = capacity_,
+                                   .first_index = first,
+                                   .best_class = options_.best_class},
+                                  {});
     first += logits.h * logits.w * head.spec.anchors;
   }
 }
@@ -58,14 +89,21 @@ std::vector<std::vector<Detection>> Detector::run(int count) {
     detections_.resize(static_cast<std::size_t>(options_.batch) * capacity_);
     decode(count);
   }
-  options_.backend->nms({.detections = detections_.data(), .counts = counts_.data(), .images = count, .capacity = capacity_,
-                         .kind = options_.nms_kind, .threshold = options_.nms_threshold, .beta = options_.nms_beta}, {});
+  options_.backend->nms({.detections = detections_.data(),
+                         .counts = counts_.data(),
+                         .images = count,
+                         .capacity = capacity_,
+                         .kind = options_.nms_kind,
+                         .threshold = options_.nms_threshold,
+                         .beta = options_.nms_beta},
+                        {});
   std::vector<std::vector<Detection>> results;
   for (int i = 0; i < count; ++i) {
     const Detection* first = detections_.data() + static_cast<std::size_t>(i) * capacity_;
     results.emplace_back(first, first + counts_[i]);
     if (preprocess_.fit != Fit::letterbox) continue;
-    for (Detection& box : results.back()) undo_letterbox(box, photo_sizes_[i].first, photo_sizes_[i].second, width_, height_);
+    for (Detection& box : results.back())
+      undo_letterbox(box, photo_sizes_[i].first, photo_sizes_[i].second, width_, height_);
   }
   return results;
 }

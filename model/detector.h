@@ -1,4 +1,5 @@
-// Photos in, boxes out: preprocessing, forward, decode, NMS, box correction. Used by detect, eval, the trainer and reports.
+// Photos in, boxes out: preprocessing, forward, decode, NMS, box correction. Used by detect, eval, the trainer and
+// reports.
 #pragma once
 
 #include <span>
@@ -14,12 +15,12 @@ struct DetectorOptions {
   const Backend* backend = nullptr;
   DType compute = DType::f32;
   int batch = 1;
-  int width = 0, height = 0;             // of the network's input; 0: as the cfg says
-  float threshold = 0.25f;               // on the class probability; also on the objectness, as darknet does
+  int width = 0, height = 0;  // of the network's input; 0: as the cfg says
+  float threshold = 0.25f;    // on the class probability; also on the objectness, as darknet does
   NmsKind nms_kind = NmsKind::plain;
   float nms_threshold = 0.45f;
   float nms_beta = 0.6f;
-  bool best_class = true;                // of a box only its likeliest class; darknet keeps all above the threshold
+  bool best_class = true;  // of a box only its likeliest class; darknet keeps all above the threshold
   std::string conv;
   bool keep_all = false;
   bool profile = false;
@@ -57,7 +58,7 @@ class Detector {
   Executor executor_;
   int width_, height_;
   int capacity_;
-  std::vector<Detection> detections_;    // [batch, capacity]
+  std::vector<Detection> detections_;  // [batch, capacity]
   std::vector<std::int32_t> counts_;
   std::vector<std::pair<int, int>> photo_sizes_;
 };

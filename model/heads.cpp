@@ -1,8 +1,8 @@
 #include "model/heads.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <limits>
 #include <numeric>
 
@@ -13,7 +13,9 @@ namespace {
 
 using io::CfgSection;
 
-std::string place(const CfgSection& s) { return fmt::format("{}:{}: [{}]", s.file, s.line, s.type); }
+std::string place(const CfgSection& s) {
+  return fmt::format("{}:{}: [{}]", s.file, s.line, s.type);
+}
 
 BoxLoss box_loss_of(const CfgSection& s, const char* fallback) {
   const std::string name = s.text("iou_loss", fallback);
@@ -36,14 +38,16 @@ IouKind iou_kind_of(const CfgSection& s) {
 void read_anchors(const CfgSection& s, HeadSpec& spec) {
   const std::vector<float> anchors = s.numbers("anchors");
   const int num = s.integer("num", static_cast<int>(anchors.size() / 2));
-  if (num < 1 || num > kMaxAnchors) throw Error(fmt::format("{}: num={} anchors; 1 to {} are supported", place(s), num, kMaxAnchors));
+  if (num < 1 || num > kMaxAnchors)
+    throw Error(fmt::format("{}: num={} anchors; 1 to {} are supported", place(s), num, kMaxAnchors));
   if (static_cast<int>(anchors.size()) < 2 * num)
     throw Error(fmt::format("{}: anchors= has {} numbers, num={} needs {}", place(s), anchors.size(), num, 2 * num));
   spec.total_anchors = num;
   for (int i = 0; i < num; ++i) {
     spec.anchor_w[i] = anchors[2 * i];
     spec.anchor_h[i] = anchors[2 * i + 1];
-    if (!(spec.anchor_w[i] > 0 && spec.anchor_h[i] > 0)) throw Error(fmt::format("{}: anchor {} is not positive", place(s), i));
+    if (!(spec.anchor_w[i] > 0 && spec.anchor_h[i] > 0))
+      throw Error(fmt::format("{}: anchor {} is not positive", place(s), i));
   }
   std::vector<int> mask = s.integers("mask");
   if (mask.empty()) {
@@ -51,9 +55,11 @@ void read_anchors(const CfgSection& s, HeadSpec& spec) {
     std::iota(mask.begin(), mask.end(), 0);
   }
   spec.anchors = static_cast<int>(mask.size());
-  if (spec.anchors > kMaxAnchors) throw Error(fmt::format("{}: mask= names more than {} anchors", place(s), kMaxAnchors));
+  if (spec.anchors > kMaxAnchors)
+    throw Error(fmt::format("{}: mask= names more than {} anchors", place(s), kMaxAnchors));
   for (int i = 0; i < spec.anchors; ++i) {
-    if (mask[i] < 0 || mask[i] >= num) throw Error(fmt::format("{}: mask={} is not an anchor of num={}", place(s), mask[i], num));
+    if (mask[i] < 0 || mask[i] >= num)
+      throw Error(fmt::format("{}: mask={} is not an anchor of num={}", place(s), mask[i], num));
     spec.mask[i] = mask[i];
   }
 }
@@ -76,9 +82,11 @@ void read_loss(const CfgSection& s, Head& head) {
   const std::vector<float> counters = s.numbers("counters_per_class");
   if (!counters.empty()) {
     if (static_cast<int>(counters.size()) != head.spec.classes)
-      throw Error(fmt::format("{}: counters_per_class= has {} numbers for {} classes", place(s), counters.size(), head.spec.classes));
+      throw Error(fmt::format("{}: counters_per_class= has {} numbers for {} classes", place(s), counters.size(),
+                              head.spec.classes));
     const float most = *std::max_element(counters.begin(), counters.end());
-    for (const float count : counters) head.class_multipliers.push_back(std::min(loss.max_delta, most / std::max(count, 1.0f)));
+    for (const float count : counters)
+      head.class_multipliers.push_back(std::min(loss.max_delta, most / std::max(count, 1.0f)));
   }
 }
 
@@ -96,8 +104,9 @@ Head read_head(const CfgSection& s, int node, Shape logits) {
   spec.softmax = s.integer("softmax", 0) != 0;
   const int wanted = spec.anchors * spec.entries();
   if (logits.c != wanted)
-    throw Error(fmt::format("{}: the convolution before it has filters={}, but {} anchors x ({} classes + {}) need filters={}", place(s), logits.c,
-                            spec.anchors, spec.classes, spec.entries() - spec.classes, wanted));
+    throw Error(
+        fmt::format("{}: the convolution before it has filters={}, but {} anchors x ({} classes + {}) need filters={}",
+                    place(s), logits.c, spec.anchors, spec.classes, spec.entries() - spec.classes, wanted));
   if (spec.kind != HeadKind::region) {
     read_loss(s, head);
   } else {
@@ -116,11 +125,12 @@ Head read_head(const CfgSection& s, int node, Shape logits) {
 void finish_heads(Network& network) {
   if (network.heads.empty()) return;
   if (static_cast<int>(network.heads.size()) > kMaxHeads)
-    throw Error(fmt::format("{}: {} heads; at most {} are supported", network.cfg.name, network.heads.size(), kMaxHeads));
+    throw Error(
+        fmt::format("{}: {} heads; at most {} are supported", network.cfg.name, network.heads.size(), kMaxHeads));
   for (Head& head : network.heads) {
     if (head.spec.classes != network.classes())
-      throw Error(fmt::format("{}: the heads differ in classes ({} and {}); give all of them the same", place(network.cfg.layer(head.node)),
-                              network.classes(), head.spec.classes));
+      throw Error(fmt::format("{}: the heads differ in classes ({} and {}); give all of them the same",
+                              place(network.cfg.layer(head.node)), network.classes(), head.spec.classes));
     head.loss.class_multipliers = head.class_multipliers.empty() ? nullptr : head.class_multipliers.data();
   }
   const CfgSection& last = network.cfg.layer(network.heads.back().node);

@@ -1,8 +1,8 @@
 #include "model/model.h"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <algorithm>
 #include <fstream>
 
 #include "base/error.h"
@@ -26,7 +26,8 @@ fs::path checkpoint_of(const std::string& what) {
   if (fs::is_directory(what)) {
     for (const char* name : {"best.safetensors", "last.safetensors"})
       if (fs::is_regular_file(fs::path(what) / name)) return fs::path(what) / name;
-    throw Error(fmt::format("{}: is a folder without best.safetensors or last.safetensors, so not a run of rook", what));
+    throw Error(
+        fmt::format("{}: is a folder without best.safetensors or last.safetensors, so not a run of rook", what));
   }
   if (what.ends_with(".safetensors")) {
     if (!fs::is_regular_file(what)) throw Error(fmt::format("{}: there is no such checkpoint", what));
@@ -35,14 +36,17 @@ fs::path checkpoint_of(const std::string& what) {
   return {};
 }
 
-bool is_partial(const fs::path& file) { return file.filename().string().find(".conv.") != std::string::npos; }
+bool is_partial(const fs::path& file) {
+  return file.filename().string().find(".conv.") != std::string::npos;
+}
 
 Model load_darknet(const std::string& network, const std::string& file, const LoadOptions& options) {
   const io::Cfg cfg = find_cfg(network, {.lenient = options.lenient});
   Model model = make_model(cfg, {}, 0);
   const ImportReport report = import_darknet(*model.network, *model.params, io::read_darknet_weights(file));
   if (report.kind != ImportKind::exact)
-    throw Error(fmt::format("{}: {}; such weights can start a training (`rook train --from {}`) but not detect", file, report.text(), file));
+    throw Error(fmt::format("{}: {}; such weights can start a training (`rook train --from {}`) but not detect", file,
+                            report.text(), file));
   model.source = file;
   model.preprocess.fit = model.network->letter_box ? Fit::letterbox : Fit::stretch;
   return model;
@@ -52,7 +56,8 @@ Model load_darknet(const std::string& network, const std::string& file, const Lo
 
 std::vector<std::string> read_names(const fs::path& file) {
   std::ifstream in(file);
-  if (!in) throw Error(fmt::format("{}: cannot be opened; --names takes a file with one class name per line", file.string()));
+  if (!in)
+    throw Error(fmt::format("{}: cannot be opened; --names takes a file with one class name per line", file.string()));
   std::vector<std::string> names;
   for (std::string line; std::getline(in, line);) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.pop_back();
@@ -60,7 +65,8 @@ std::vector<std::string> read_names(const fs::path& file) {
   }
   while (!names.empty() && names.back().empty()) names.pop_back();
   const auto blank = std::find(names.begin(), names.end(), "");
-  if (blank != names.end()) throw Error(fmt::format("{}:{}: a class name is blank", file.string(), blank - names.begin() + 1));
+  if (blank != names.end())
+    throw Error(fmt::format("{}:{}: a class name is blank", file.string(), blank - names.begin() + 1));
   if (names.empty()) throw Error(fmt::format("{}: holds no class names", file.string()));
   return names;
 }
@@ -82,11 +88,13 @@ Model load_model(const std::string& what, const LoadOptions& options) {
   } else if (const std::size_t colon = what.rfind(':'); colon != std::string::npos && colon + 1 < what.size()) {
     model = load_darknet(what.substr(0, colon), what.substr(colon + 1), options);
   } else {
-    throw Error(fmt::format("model '{}' is not a run folder, a checkpoint (.safetensors), or NETWORK.cfg:FILE.weights", what));
+    throw Error(
+        fmt::format("model '{}' is not a run folder, a checkpoint (.safetensors), or NETWORK.cfg:FILE.weights", what));
   }
   if (!options.names_file.empty()) model.names = read_names(options.names_file);
   if (static_cast<int>(model.names.size()) != model.network->classes())
-    throw Error(fmt::format("{}: has {} class names, {} has {} classes", options.names_file, model.names.size(), model.source, model.network->classes()));
+    throw Error(fmt::format("{}: has {} class names, {} has {} classes", options.names_file, model.names.size(),
+                            model.source, model.network->classes()));
   return model;
 }
 
@@ -103,8 +111,9 @@ StartReport copy_matching(Model& model, const Params& from, const Network& from_
     const Param* source = param.node < from_network.graph.size() ? from.find(param.node, param.spec.role) : nullptr;
     if (source && source->spec.shape == param.spec.shape) continue;
     if (!fresh[param.node])
-      report.fresh.push_back(fmt::format("{}: {} {} here, {} there", model.network->graph.nodes()[param.node].name, name_of(param.spec.role),
-                                         shape_text(param.spec), source ? shape_text(source->spec) : "nothing"));
+      report.fresh.push_back(fmt::format("{}: {} {} here, {} there", model.network->graph.nodes()[param.node].name,
+                                         name_of(param.spec.role), shape_text(param.spec),
+                                         source ? shape_text(source->spec) : "nothing"));
     if (!fresh[param.node]) report.fresh_nodes.push_back(param.node);
     fresh[param.node] = true;
   }
@@ -113,7 +122,8 @@ StartReport copy_matching(Model& model, const Params& from, const Network& from_
     const auto source = from.value(*from.find(param.node, param.spec.role));
     std::copy(source.begin(), source.end(), model.params->value(param).begin());
   }
-  report.loaded = static_cast<int>(std::count(has.begin(), has.end(), true) - std::count(fresh.begin(), fresh.end(), true));
+  report.loaded =
+      static_cast<int>(std::count(has.begin(), has.end(), true) - std::count(fresh.begin(), fresh.end(), true));
   return report;
 }
 
@@ -129,7 +139,9 @@ StartReport start_from_darknet(Model& model, const std::string& from) {
   report.fresh_nodes = imported.skipped;
   for (const int layer : imported.skipped)
     report.fresh.push_back(fmt::format("{}: {}", model.network->graph.nodes()[layer].name,
-                                       imported.kind == ImportKind::partial ? "not in the file" : fmt::format("{} classes there", imported.file_classes)));
+                                       imported.kind == ImportKind::partial
+                                           ? "not in the file"
+                                           : fmt::format("{} classes there", imported.file_classes)));
   return report;
 }
 
@@ -137,7 +149,8 @@ StartReport start_from_darknet(Model& model, const std::string& from) {
 
 std::string StartReport::text() const {
   if (source == "scratch") return "all layers start at random";
-  return fmt::format("{}: {} layers loaded, {} start at random{}", source, loaded, fresh.size(), fresh.empty() ? "" : fmt::format(":\n  {}", fmt::join(fresh, "\n  ")));
+  return fmt::format("{}: {} layers loaded, {} start at random{}", source, loaded, fresh.size(),
+                     fresh.empty() ? "" : fmt::format(":\n  {}", fmt::join(fresh, "\n  ")));
 }
 
 StartReport start_from(Model& model, const std::string& from, const LoadOptions& options) {
@@ -155,7 +168,8 @@ StartReport start_from(Model& model, const std::string& from, const LoadOptions&
     } else if (fs::is_regular_file(from) && (from.ends_with(".weights") || is_partial(from))) {
       report = start_from_darknet(model, from);
     } else {
-      throw Error(fmt::format("--from {}: is not a .weights or .conv.N file, a run folder, a checkpoint, or the word scratch", from));
+      throw Error(fmt::format(
+          "--from {}: is not a .weights or .conv.N file, a run folder, a checkpoint, or the word scratch", from));
     }
   }
   report.source = from;

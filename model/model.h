@@ -14,20 +14,20 @@ namespace rook {
 
 struct Model {
   std::unique_ptr<Network> network;
-  std::unique_ptr<Params> params;      // what detection uses: of a checkpoint its EMA where it has one
-  std::vector<std::string> names;      // one per class
+  std::unique_ptr<Params> params;  // what detection uses: of a checkpoint its EMA where it has one
+  std::vector<std::string> names;  // one per class
   Preprocess preprocess;
-  std::string source;                  // where it came from, for messages
+  std::string source;  // where it came from, for messages
 };
 
 struct LoadOptions {
-  std::string names_file;              // class names where the weights have none ("": class_0, class_1, ...)
-  bool lenient = false;                // cfg: unknown keys are warnings
-  bool live = false;                   // of a checkpoint the live weights instead of the EMA
+  std::string names_file;  // class names where the weights have none ("": class_0, class_1, ...)
+  bool lenient = false;    // cfg: unknown keys are warnings
+  bool live = false;       // of a checkpoint the live weights instead of the EMA
 };
 
-// `what` is a run folder (its best checkpoint, or the last), a checkpoint, or NETWORK:FILE.weights with NETWORK a cfg file
-// or one of ours. Throws Error that says which of these it was taken for.
+// `what` is a run folder (its best checkpoint, or the last), a checkpoint, or NETWORK:FILE.weights with NETWORK a cfg
+// file or one of ours. Throws Error that says which of these it was taken for.
 Model load_model(const std::string& what, const LoadOptions& options = {});
 
 // A network without weights, parameters at random.
@@ -39,13 +39,14 @@ std::vector<std::string> read_names(const std::filesystem::path& file);
 // What a start from other weights did to each layer.
 struct StartReport {
   std::string source;
-  int loaded = 0;                      // layers
-  std::vector<std::string> fresh;      // "29 [convolutional]: filters 75 -> 51"
+  int loaded = 0;                  // layers
+  std::vector<std::string> fresh;  // "29 [convolutional]: filters 75 -> 51"
   std::vector<int> fresh_nodes;
   std::string text() const;
 };
 
-// Fills the parameters of `model` from darknet weights, a run or a checkpoint, layer by layer where name and shape agree
+// Fills the parameters of `model` from darknet weights, a run or a checkpoint, layer by layer where name and shape
+// agree
 // ("scratch": leaves the random start). Other layers are named in the report. Heads with other classes start at random.
 StartReport start_from(Model& model, const std::string& from, const LoadOptions& options = {});
 

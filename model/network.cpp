@@ -12,7 +12,9 @@ namespace {
 
 using io::CfgSection;
 
-std::string place(const CfgSection& section) { return fmt::format("{}:{}: [{}]", section.file, section.line, section.type); }
+std::string place(const CfgSection& section) {
+  return fmt::format("{}:{}: [{}]", section.file, section.line, section.type);
+}
 
 Activation activation_of(const CfgSection& section, std::string_view fallback) {
   const std::string name = section.text("activation", fallback);
@@ -60,18 +62,24 @@ class Builder {
     try {
       op = make(section, inputs);
     } catch (const Error& error) {
-      throw Error(std::string(error.what()).starts_with(section.file) ? error.what() : fmt::format("{}: {}", place(section), error.what()));
+      throw Error(std::string(error.what()).starts_with(section.file)
+                      ? error.what()
+                      : fmt::format("{}: {}", place(section), error.what()));
     }
     network_->graph.add(std::move(op), std::move(inputs), name);
   }
 
-  Shape shape_of(int node) const { return node == kNetworkInput ? network_->graph.input() : network_->graph.nodes()[static_cast<std::size_t>(node)].output; }
+  Shape shape_of(int node) const {
+    return node == kNetworkInput ? network_->graph.input()
+                                 : network_->graph.nodes()[static_cast<std::size_t>(node)].output;
+  }
 
   // A reference to another layer: negative counts back from here, others count from the first layer.
   int resolve(const CfgSection& section, int value, int index) const {
     const int node = value < 0 ? index + value : value;
     if (node < 0 || node >= index)
-      throw Error(fmt::format("{}: refers to layer {}, which does not come before layer {}", place(section), value, index));
+      throw Error(
+          fmt::format("{}: refers to layer {}, which does not come before layer {}", place(section), value, index));
     return node;
   }
 
@@ -86,7 +94,8 @@ class Builder {
     if (section.type == "shortcut" || section.type == "scale_channels" || section.type == "sam") {
       for (const int value : section.integers("from")) inputs.push_back(resolve(section, value, index));
       if (inputs.size() < 2) throw Error(fmt::format("{}: from= names no layer", place(section)));
-      if (section.type != "shortcut" && inputs.size() > 2) throw Error(fmt::format("{}: from= takes one layer", place(section)));
+      if (section.type != "shortcut" && inputs.size() > 2)
+        throw Error(fmt::format("{}: from= takes one layer", place(section)));
       if (index == 0) throw Error(fmt::format("{}: there is no layer before it", place(section)));
     }
     return inputs;
@@ -101,7 +110,8 @@ class Builder {
     if (s.type == "local_avgpool") return make_local_avgpool(pool_geometry(s));
     if (s.type == "avgpool") return make_avgpool();
     if (s.type == "upsample") return make_upsample(s.integer("stride", 2), s.number("scale", 1));
-    if (s.type == "route") return make_route(static_cast<int>(inputs.size()), s.integer("groups", 1), s.integer("group_id", 0));
+    if (s.type == "route")
+      return make_route(static_cast<int>(inputs.size()), s.integer("groups", 1), s.integer("group_id", 0));
     if (s.type == "shortcut") {
       refuse(s, {"weights_type"});
       return make_shortcut(activation_of(s, "linear"));
@@ -113,8 +123,8 @@ class Builder {
       return make_dropout(s.number("probability", 0.2f));
     }
     if (s.type == "reorg" || s.type == "reorg3d") {
-      // darknet's two layers share one routine that they call with input and output sizes exchanged: reversed, each is the
-      // inverse of the other's map.
+      // darknet's two layers share one routine that they call with input and output sizes exchanged: reversed, each is
+      // the inverse of the other's map.
       const bool reverse = s.integer("reverse", 0) != 0;
       return make_reorg(s.integer("stride", 1), (s.type == "reorg") != reverse, reverse);
     }
@@ -125,29 +135,39 @@ class Builder {
     if (s.type == "activation") return make_activation(activation_of(s, "linear"));
     if (s.type == "batchnorm") return make_batchnorm(shape_of(inputs[0]).c);
     if (s.type == "empty") return make_empty();
-    throw Error(fmt::format("{}: this layer type is not supported by rook (it has the layers of detection networks)", place(s)));
+    throw Error(fmt::format("{}: this layer type is not supported by rook (it has the layers of detection networks)",
+                            place(s)));
   }
 
   static PoolGeometry pool_geometry(const CfgSection& s) {
     const int stride = s.integer("stride", 1);
     const int size = s.integer("size", stride);
-    return {.size_h = size, .size_w = size, .stride_h = s.integer("stride_y", stride), .stride_w = s.integer("stride_x", stride),
+    return {.size_h = size,
+            .size_w = size,
+            .stride_h = s.integer("stride_y", stride),
+            .stride_w = s.integer("stride_x", stride),
             .padding = s.integer("padding", size - 1)};
   }
 
   static std::unique_ptr<Op> convolutional(const CfgSection& s, int channels) {
-    refuse(s, {"cbn", "antialiasing", "flipped", "dot", "binary", "xnor", "bin_output", "share_index", "assisted_excitation", "deform", "sway",
-               "rotate", "stretch", "stretch_sway", "coordconv", "reverse"});
+    refuse(s, {"cbn", "antialiasing", "flipped", "dot", "binary", "xnor", "bin_output", "share_index",
+               "assisted_excitation", "deform", "sway", "rotate", "stretch", "stretch_sway", "coordconv", "reverse"});
     const int stride = s.integer("stride", 1);
     const int size = s.integer("size", 1);
     const auto strided = [&](const char* key) {
       const int value = s.integer(key, -1);
       return value < 1 ? stride : value;
     };
-    return make_convolution({.filters = s.integer("filters", 1), .size = size, .stride_h = strided("stride_y"), .stride_w = strided("stride_x"),
-                             .padding = s.integer("pad", 0) ? size / 2 : s.integer("padding", 0), .dilation = s.integer("dilation", 1),
-                             .groups = s.integer("groups", 1), .batch_normalize = s.integer("batch_normalize", 0) != 0,
-                             .activation = activation_of(s, "logistic"), .channels = channels});
+    return make_convolution({.filters = s.integer("filters", 1),
+                             .size = size,
+                             .stride_h = strided("stride_y"),
+                             .stride_w = strided("stride_x"),
+                             .padding = s.integer("pad", 0) ? size / 2 : s.integer("padding", 0),
+                             .dilation = s.integer("dilation", 1),
+                             .groups = s.integer("groups", 1),
+                             .batch_normalize = s.integer("batch_normalize", 0) != 0,
+                             .activation = activation_of(s, "logistic"),
+                             .channels = channels});
   }
 
   const io::Cfg& cfg_;
@@ -156,6 +176,8 @@ class Builder {
 
 }  // namespace
 
-std::unique_ptr<Network> build_network(const io::Cfg& cfg) { return Builder(cfg).run(); }
+std::unique_ptr<Network> build_network(const io::Cfg& cfg) {
+  return Builder(cfg).run();
+}
 
 }  // namespace rook

@@ -13,8 +13,8 @@ namespace rook {
 
 // A detection head: how its logits are read and how they are trained.
 struct Head {
-  int node = 0;        // of the head itself
-  int source = 0;      // whose output are the logits
+  int node = 0;    // of the head itself
+  int source = 0;  // whose output are the logits
   HeadSpec spec;
   HeadLossParams loss;
   std::vector<float> class_multipliers;  // what loss.class_multipliers points to
@@ -24,7 +24,7 @@ struct Network {
   io::Cfg cfg;
   Graph graph;
   std::vector<Head> heads;
-  NmsKind nms_kind = NmsKind::plain;     // of the last head, as darknet takes it
+  NmsKind nms_kind = NmsKind::plain;  // of the last head, as darknet takes it
   float nms_beta = 0.6f;
   bool letter_box = false;
   int width = 0, height = 0, channels = 3;
@@ -32,8 +32,8 @@ struct Network {
   int classes() const { return heads.empty() ? 0 : heads.front().spec.classes; }
 };
 
-// Builds the network of a cfg at its own size. Throws Error with file:line: a layer that is not supported, shapes that do
-// not fit, filters before a head that do not match its classes and anchors (saying the right number).
+// Builds the network of a cfg at its own size. Throws Error with file:line: a layer that is not supported, shapes that
+// do not fit, filters before a head that do not match its classes and anchors (saying the right number).
 std::unique_ptr<Network> build_network(const io::Cfg& cfg);
 
 }  // namespace rook

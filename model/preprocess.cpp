@@ -8,16 +8,23 @@ namespace rook {
 
 const char* name_of(Resampling resampling) {
   switch (resampling) {
-    case Resampling::half_pixel: return "half-pixel";
-    case Resampling::align_corners: return "align-corners";
-    case Resampling::area: return "area";
+    case Resampling::half_pixel:
+      return "half-pixel";
+    case Resampling::align_corners:
+      return "align-corners";
+    case Resampling::area:
+      return "area";
   }
   return "?";
 }
 
-const char* name_of(Fit fit) { return fit == Fit::stretch ? "stretch" : "letterbox"; }
+const char* name_of(Fit fit) {
+  return fit == Fit::stretch ? "stretch" : "letterbox";
+}
 
-std::string to_text(const Preprocess& preprocess) { return fmt::format("{}, {}", name_of(preprocess.fit), name_of(preprocess.resampling)); }
+std::string to_text(const Preprocess& preprocess) {
+  return fmt::format("{}, {}", name_of(preprocess.fit), name_of(preprocess.resampling));
+}
 
 Resampling resampling_from_name(const std::string& name) {
   for (const Resampling r : {Resampling::half_pixel, Resampling::align_corners, Resampling::area})

@@ -13,9 +13,9 @@ struct Preprocess {
   bool operator==(const Preprocess&) const = default;
 };
 
-std::string to_text(const Preprocess& preprocess);                  // "stretch, half-pixel"
-Resampling resampling_from_name(const std::string& name);           // half-pixel | align-corners | area; throws Error
-Fit fit_from_name(const std::string& name);                         // stretch | letterbox; throws Error
+std::string to_text(const Preprocess& preprocess);         // "stretch, half-pixel"
+Resampling resampling_from_name(const std::string& name);  // half-pixel | align-corners | area; throws Error
+Fit fit_from_name(const std::string& name);                // stretch | letterbox; throws Error
 const char* name_of(Resampling resampling);
 const char* name_of(Fit fit);
 

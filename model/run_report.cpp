@@ -1,7 +1,7 @@
 #include "model/run_report.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <fstream>
 #include <numeric>
 
@@ -14,8 +14,8 @@ namespace fs = std::filesystem;
 namespace rook {
 namespace {
 
-constexpr int kPictures = 6;          // of each kind
-constexpr int kPictureWidth = 640;    // pixels
+constexpr int kPictures = 6;        // of each kind
+constexpr int kPictureWidth = 640;  // pixels
 
 nlohmann::json read_config(const fs::path& file) {
   std::ifstream in(file);
@@ -37,20 +37,34 @@ std::vector<nlohmann::json> read_metrics(const fs::path& file) {
 
 io::Image shrunk(const io::Image& photo) {
   if (photo.width <= kPictureWidth) return photo;
-  io::Image small{.width = kPictureWidth, .height = std::max(1, photo.height * kPictureWidth / photo.width), .channels = 3, .pixels = {}};
+  io::Image small{.width = kPictureWidth,
+                  .height = std::max(1, photo.height * kPictureWidth / photo.width),
+                  .channels = 3,
+                  .pixels = {}};
   small.pixels.resize(static_cast<std::size_t>(small.width) * small.height * 3);
-  cpu::resize({.pixels = photo.pixels.data(), .width = photo.width, .height = photo.height, .channels = 3,
-               .y = make_tensor(small.pixels.data(), DType::u8, 1, small.height, small.width, 3), .resampling = Resampling::area});
+  cpu::resize({.pixels = photo.pixels.data(),
+               .width = photo.width,
+               .height = photo.height,
+               .channels = 3,
+               .y = make_tensor(small.pixels.data(), DType::u8, 1, small.height, small.width, 3),
+               .resampling = Resampling::area});
   return small;
 }
 
 // Found boxes in their class's colour with score, truths dashed.
-ReportPicture picture(const ImageResult& result, const std::string& file, double f1, double conf, const std::vector<std::string>& classes) {
+ReportPicture picture(const ImageResult& result, const std::string& file, double f1, double conf,
+                      const std::vector<std::string>& classes) {
   io::Image image = shrunk(io::read_image(file));
   const float w = static_cast<float>(image.width), h = static_cast<float>(image.height);
   std::vector<io::DrawnBox> boxes;
   const auto add = [&](float x, float y, float bw, float bh, int color, std::string label, bool dashed) {
-    boxes.push_back({.left = (x - bw / 2) * w, .top = (y - bh / 2) * h, .width = bw * w, .height = bh * h, .color = color, .label = std::move(label), .dashed = dashed});
+    boxes.push_back({.left = (x - bw / 2) * w,
+                     .top = (y - bh / 2) * h,
+                     .width = bw * w,
+                     .height = bh * h,
+                     .color = color,
+                     .label = std::move(label),
+                     .dashed = dashed});
   };
   for (const Truth& t : result.truths) add(t.x, t.y, t.w, t.h, t.cls, "", true);
   int shown = 0;
@@ -60,15 +74,23 @@ ReportPicture picture(const ImageResult& result, const std::string& file, double
     ++shown;
   }
   io::draw_boxes(image, boxes);
-  return {.caption = fmt::format("{}: F1 {:.2f}, {} truths (dashed), {} found", result.name, f1, result.truths.size(), shown), .image = std::move(image)};
+  return {.caption =
+              fmt::format("{}: F1 {:.2f}, {} truths (dashed), {} found", result.name, f1, result.truths.size(), shown),
+          .image = std::move(image)};
 }
 
 }  // namespace
 
-fs::path write_run_report(const fs::path& folder, Trainer& trainer, const PhotoCache& photos, const std::vector<std::string>& classes) {
+fs::path write_run_report(const fs::path& folder, Trainer& trainer, const PhotoCache& photos,
+                          const std::vector<std::string>& classes) {
   const std::vector<ImageResult> results = trainer.detect_all(photos);
-  ReportInput input{.run_folder = folder, .config = read_config(folder / "config.json"), .metrics = read_metrics(folder / "metrics.jsonl"),
-                    .evaluation = evaluate(results, classes), .worst = {}, .best = {}, .title = folder.filename().string()};
+  ReportInput input{.run_folder = folder,
+                    .config = read_config(folder / "config.json"),
+                    .metrics = read_metrics(folder / "metrics.jsonl"),
+                    .evaluation = evaluate(results, classes),
+                    .worst = {},
+                    .best = {},
+                    .title = folder.filename().string()};
   std::vector<int> order(results.size());
   std::iota(order.begin(), order.end(), 0);
   const std::vector<double>& f1 = input.evaluation.image_f1;

@@ -10,6 +10,7 @@
 namespace rook {
 
 // Writes report.html and samples/*.jpg (worst and best photos, boxes drawn). Returns the report's path.
-std::filesystem::path write_run_report(const std::filesystem::path& folder, Trainer& trainer, const PhotoCache& photos, const std::vector<std::string>& classes);
+std::filesystem::path write_run_report(const std::filesystem::path& folder, Trainer& trainer, const PhotoCache& photos,
+                                       const std::vector<std::string>& classes);
 
 }  // namespace rook

@@ -10,16 +10,25 @@ namespace {
 
 using nlohmann::json;
 
-const char* name_of(OptimizerKind kind) { return kind == OptimizerKind::sgd ? "sgd" : "adamw"; }
-const char* name_of(LossMode mode) { return mode == LossMode::fixed ? "fixed" : "darknet"; }
+const char* name_of(OptimizerKind kind) {
+  return kind == OptimizerKind::sgd ? "sgd" : "adamw";
+}
+const char* name_of(LossMode mode) {
+  return mode == LossMode::fixed ? "fixed" : "darknet";
+}
 
 const char* name_of(BoxLoss loss) {
   switch (loss) {
-    case BoxLoss::mse: return "mse";
-    case BoxLoss::iou: return "iou";
-    case BoxLoss::giou: return "giou";
-    case BoxLoss::diou: return "diou";
-    case BoxLoss::ciou: return "ciou";
+    case BoxLoss::mse:
+      return "mse";
+    case BoxLoss::iou:
+      return "iou";
+    case BoxLoss::giou:
+      return "giou";
+    case BoxLoss::diou:
+      return "diou";
+    case BoxLoss::ciou:
+      return "ciou";
   }
   return "?";
 }
@@ -36,7 +45,8 @@ Enum from_name(const json& value, std::initializer_list<Enum> all, const char* k
 
 json to_json(const TrainConfig& c) {
   json stages = json::array();
-  for (const SizeStage& stage : c.stages) stages.push_back({{"share", stage.share}, {"width", stage.width}, {"height", stage.height}});
+  for (const SizeStage& stage : c.stages)
+    stages.push_back({{"share", stage.share}, {"width", stage.width}, {"height", stage.height}});
   const Schedule& s = c.schedule;
   const AugmentSpec& a = c.augment;
   return {{"recipe", c.recipe},
@@ -50,22 +60,47 @@ json to_json(const TrainConfig& c) {
           {"momentum", c.momentum},
           {"beta2", c.beta2},
           {"schedule",
-           {{"policy", rook::name_of(s.policy)}, {"base", s.base}, {"warmup", s.warmup}, {"warmup_power", s.warmup_power}, {"minimum", s.minimum},
-            {"steps", s.steps}, {"scales", s.scales}, {"step", s.step}, {"scale", s.scale}, {"gamma", s.gamma}, {"power", s.power},
-            {"cycle", s.cycle}, {"cycle_mult", s.cycle_mult}}},
+           {{"policy", rook::name_of(s.policy)},
+            {"base", s.base},
+            {"warmup", s.warmup},
+            {"warmup_power", s.warmup_power},
+            {"minimum", s.minimum},
+            {"steps", s.steps},
+            {"scales", s.scales},
+            {"step", s.step},
+            {"scale", s.scale},
+            {"gamma", s.gamma},
+            {"power", s.power},
+            {"cycle", s.cycle},
+            {"cycle_mult", s.cycle_mult}}},
           {"ema", c.ema},
           {"bn_momentum", c.bn_momentum},
           {"clip", c.clip},
           {"freeze", c.freeze},
           {"loss", name_of(c.loss)},
           {"weights",
-           {{"box", c.weights.box}, {"objectness", c.weights.objectness}, {"classes", c.weights.classes}, {"ignore_thresh", c.weights.ignore_thresh},
-            {"iou_thresh", c.weights.iou_thresh}, {"label_smooth", c.weights.label_smooth}, {"box_loss", name_of(c.weights.box_loss)}}},
+           {{"box", c.weights.box},
+            {"objectness", c.weights.objectness},
+            {"classes", c.weights.classes},
+            {"ignore_thresh", c.weights.ignore_thresh},
+            {"iou_thresh", c.weights.iou_thresh},
+            {"label_smooth", c.weights.label_smooth},
+            {"box_loss", name_of(c.weights.box_loss)}}},
           {"objectness_bias", c.objectness_bias},
           {"class_bias", c.class_bias},
           {"augment",
-           {{"jitter", a.jitter}, {"resize", a.resize}, {"scale", a.scale}, {"aspect", a.aspect}, {"shift", a.shift}, {"flip", a.flip}, {"hue", a.hue},
-            {"saturation", a.saturation}, {"exposure", a.exposure}, {"mosaic", a.mosaic}, {"mosaic_bound", a.mosaic_bound}, {"min_visible", a.min_visible}}},
+           {{"jitter", a.jitter},
+            {"resize", a.resize},
+            {"scale", a.scale},
+            {"aspect", a.aspect},
+            {"shift", a.shift},
+            {"flip", a.flip},
+            {"hue", a.hue},
+            {"saturation", a.saturation},
+            {"exposure", a.exposure},
+            {"mosaic", a.mosaic},
+            {"mosaic_bound", a.mosaic_bound},
+            {"min_visible", a.min_visible}}},
           {"mosaic_until", c.mosaic_until},
           {"stages", stages},
           {"multi_scale", c.multi_scale},
@@ -118,7 +153,8 @@ TrainConfig train_config_from_json(const json& j) try {
   w.at("ignore_thresh").get_to(c.weights.ignore_thresh);
   w.at("iou_thresh").get_to(c.weights.iou_thresh);
   w.at("label_smooth").get_to(c.weights.label_smooth);
-  c.weights.box_loss = from_name(w.at("box_loss"), {BoxLoss::mse, BoxLoss::iou, BoxLoss::giou, BoxLoss::diou, BoxLoss::ciou}, "box_loss");
+  c.weights.box_loss = from_name(w.at("box_loss"),
+                                 {BoxLoss::mse, BoxLoss::iou, BoxLoss::giou, BoxLoss::diou, BoxLoss::ciou}, "box_loss");
   j.at("objectness_bias").get_to(c.objectness_bias);
   j.at("class_bias").get_to(c.class_bias);
   const json& a = j.at("augment");
@@ -136,9 +172,12 @@ TrainConfig train_config_from_json(const json& j) try {
   a.at("min_visible").get_to(c.augment.min_visible);
   j.at("mosaic_until").get_to(c.mosaic_until);
   for (const json& stage : j.at("stages"))
-    c.stages.push_back({.share = stage.at("share").get<float>(), .width = stage.at("width").get<int>(), .height = stage.at("height").get<int>()});
+    c.stages.push_back({.share = stage.at("share").get<float>(),
+                        .width = stage.at("width").get<int>(),
+                        .height = stage.at("height").get<int>()});
   j.at("multi_scale").get_to(c.multi_scale);
-  c.preprocess = {.resampling = resampling_from_name(j.at("resize").get<std::string>()), .fit = fit_from_name(j.at("fit").get<std::string>())};
+  c.preprocess = {.resampling = resampling_from_name(j.at("resize").get<std::string>()),
+                  .fit = fit_from_name(j.at("fit").get<std::string>())};
   j.at("max_truths").get_to(c.max_truths);
   j.at("eval_every").get_to(c.eval_every);
   j.at("eval_from").get_to(c.eval_from);

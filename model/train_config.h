@@ -30,32 +30,32 @@ struct LossWeights {
 
 struct TrainConfig {
   std::string recipe = "transfer";
-  int width = 0, height = 0;              // of the network; 0: as the cfg says
-  int batch = 8;                          // photos per update
-  int subdivisions = 1;                   // forward/backward passes per update
+  int width = 0, height = 0;  // of the network; 0: as the cfg says
+  int batch = 8;              // photos per update
+  int subdivisions = 1;       // forward/backward passes per update
   double epochs = 30;
   OptimizerKind optimizer = OptimizerKind::adamw;
-  float decay = 0.02f;                    // on convolution weights only
-  float momentum = 0.9f;                  // sgd
-  float beta2 = 0.999f;                   // adamw; beta1 is `momentum`
+  float decay = 0.02f;    // on convolution weights only
+  float momentum = 0.9f;  // sgd
+  float beta2 = 0.999f;   // adamw; beta1 is `momentum`
   Schedule schedule;
-  float ema = 0.99f;                      // 0: off
-  float bn_momentum = 0.1f;               // of batch norm's running estimates: darknet's 0.01 lags behind in a short training
-  float clip = 20;                        // of the gradient's norm; 0: off
-  int freeze = 0;                         // first layers that are not trained
+  float ema = 0.99f;         // 0: off
+  float bn_momentum = 0.1f;  // of batch norm's running estimates: darknet's 0.01 lags behind in a short training
+  float clip = 20;           // of the gradient's norm; 0: off
+  int freeze = 0;            // first layers that are not trained
   LossMode loss = LossMode::fixed;
   LossWeights weights;
   float objectness_bias = -5, class_bias = -2.5f;  // start of fresh head convolutions
   AugmentSpec augment;
-  float mosaic_until = 0.8f;              // share of the iterations with mosaic
-  std::vector<SizeStage> stages;          // empty: always the network's size
-  float multi_scale = 1;                  // darknet's random: sizes up to this factor larger and smaller
+  float mosaic_until = 0.8f;      // share of the iterations with mosaic
+  std::vector<SizeStage> stages;  // empty: always the network's size
+  float multi_scale = 1;          // darknet's random: sizes up to this factor larger and smaller
   Preprocess preprocess{.resampling = Resampling::area, .fit = Fit::stretch};
   int max_truths = 200;
-  double eval_every = 1;                  // epochs
-  double eval_from = 0;                   // epochs before the first evaluation
-  double until_map50 = 0;                 // stop when the evaluation reaches it; 0: never
-  int patience = 0;                       // stop after so many evaluations without a better one; 0: never
+  double eval_every = 1;   // epochs
+  double eval_from = 0;    // epochs before the first evaluation
+  double until_map50 = 0;  // stop when the evaluation reaches it; 0: never
+  int patience = 0;        // stop after so many evaluations without a better one; 0: never
   std::uint64_t seed = 1;
   DType precision = DType::f32;
 };

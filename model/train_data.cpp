@@ -1,7 +1,7 @@
 #include "model/train_data.h"
 
-#include <exception>
 #include <fmt/format.h>
+#include <exception>
 #include <numeric>
 #include <utility>
 
@@ -18,13 +18,15 @@ Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h) {
   const int new_w = wide ? net_w : photo_w * net_h / photo_h;
   const int new_h = wide ? photo_h * net_w / photo_w : net_h;
   const float sx = static_cast<float>(new_w) / net_w, sy = static_cast<float>(new_h) / net_h;
-  const float left = static_cast<float>((net_w - new_w) / 2) / net_w, top = static_cast<float>((net_h - new_h) / 2) / net_h;
+  const float left = static_cast<float>((net_w - new_w) / 2) / net_w,
+              top = static_cast<float>((net_h - new_h) / 2) / net_h;
   return {truth.x * sx + left, truth.y * sy + top, truth.w * sx, truth.h * sy, truth.cls};
 }
 
 }  // namespace
 
-PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess, const std::function<void(int, int)>& progress) {
+PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess,
+                       const std::function<void(int, int)>& progress) {
   const std::size_t count = split.images.size(), bytes = static_cast<std::size_t>(width) * height * 3;
   if (count == 0) throw Error(fmt::format("split '{}' has no photos", split.name));
   reserve(count, width, height);
@@ -39,15 +41,25 @@ PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Prep
     try {
       const io::Image photo = io::read_image(split.images[i].file);
       std::uint8_t* to = pixels_.data() + i * bytes;
-      cpu::resize({.pixels = photo.pixels.data(), .width = photo.width, .height = photo.height, .channels = 3,
-                   .y = make_tensor(to, DType::u8, 1, height, width, 3), .resampling = preprocess.resampling, .fit = preprocess.fit});
+      cpu::resize({.pixels = photo.pixels.data(),
+                   .width = photo.width,
+                   .height = photo.height,
+                   .channels = 3,
+                   .y = make_tensor(to, DType::u8, 1, height, width, 3),
+                   .resampling = preprocess.resampling,
+                   .fit = preprocess.fit});
       photo_sizes_[i] = {photo.width, photo.height};
       for (const io::LabelBox& box : split.images[i].boxes) {
         const Truth truth{box.x, box.y, box.w, box.h, box.cls};
         original_truths_[i].push_back(truth);
-        truths_[i].push_back(preprocess.fit == Fit::letterbox ? letterboxed(truth, photo.width, photo.height, width, height) : truth);
+        truths_[i].push_back(
+            preprocess.fit == Fit::letterbox ? letterboxed(truth, photo.width, photo.height, width, height) : truth);
       }
-      images_[i] = {.pixels = to, .width = width, .height = height, .truths = truths_[i].data(), .truth_count = static_cast<int>(truths_[i].size())};
+      images_[i] = {.pixels = to,
+                    .width = width,
+                    .height = height,
+                    .truths = truths_[i].data(),
+                    .truth_count = static_cast<int>(truths_[i].size())};
     } catch (...) {
       failures[i] = std::current_exception();
     }
@@ -70,19 +82,25 @@ PhotoCache PhotoCache::synthetic(int count, int width, int height, int classes) 
   PhotoCache cache;
   cache.reserve(static_cast<std::size_t>(count), width, height);
   for (std::size_t i = 0; i < cache.pixels_.size(); ++i)
-    cache.pixels_[i] = static_cast<std::uint8_t>(philox(philox_key(1), {.slot = static_cast<std::uint32_t>(i)}).x >> 24);
+    cache.pixels_[i] =
+        static_cast<std::uint8_t>(philox(philox_key(1), {.slot = static_cast<std::uint32_t>(i)}).x >> 24);
   constexpr int kBoxes = 10;
   for (int i = 0; i < count; ++i) {
     for (int box = 0; box < kBoxes; ++box) {
-      const Uniform4 u = philox_uniform(philox(philox_key(2), {.slot = static_cast<std::uint32_t>(i), .draw = static_cast<std::uint32_t>(box)}));
-      cache.truths_[i].push_back({0.1f + 0.8f * u.x, 0.1f + 0.8f * u.y, 0.03f + 0.1f * u.z, 0.05f + 0.15f * u.w, (i + box) % classes});
+      const Uniform4 u = philox_uniform(
+          philox(philox_key(2), {.slot = static_cast<std::uint32_t>(i), .draw = static_cast<std::uint32_t>(box)}));
+      cache.truths_[i].push_back(
+          {0.1f + 0.8f * u.x, 0.1f + 0.8f * u.y, 0.03f + 0.1f * u.z, 0.05f + 0.15f * u.w, (i + box) % classes});
     }
     cache.original_truths_[i] = cache.truths_[i];
     cache.names_.push_back(fmt::format("synthetic-{}", i));
     cache.files_.push_back(cache.names_.back());
     cache.photo_sizes_[i] = {width, height};
-    cache.images_[i] = {.pixels = cache.pixels_.data() + static_cast<std::size_t>(i) * width * height * 3, .width = width, .height = height,
-                        .truths = cache.truths_[i].data(), .truth_count = kBoxes};
+    cache.images_[i] = {.pixels = cache.pixels_.data() + static_cast<std::size_t>(i) * width * height * 3,
+                        .width = width,
+                        .height = height,
+                        .truths = cache.truths_[i].data(),
+                        .truth_count = kBoxes};
   }
   return cache;
 }
@@ -93,7 +111,9 @@ std::int32_t EpochOrder::at(std::int64_t sample) {
     order_.resize(static_cast<std::size_t>(photos_));
     std::iota(order_.begin(), order_.end(), 0);
     for (int i = photos_ - 1; i > 0; --i) {  // Fisher-Yates
-      const auto block = philox(philox_key(seed_), {.slot = static_cast<std::uint32_t>(i), .iteration = static_cast<std::uint32_t>(epoch), .stream = philox_stream(PhiloxUse::shuffle)});
+      const auto block = philox(philox_key(seed_), {.slot = static_cast<std::uint32_t>(i),
+                                                    .iteration = static_cast<std::uint32_t>(epoch),
+                                                    .stream = philox_stream(PhiloxUse::shuffle)});
       std::swap(order_[i], order_[philox_below(block.x, static_cast<std::uint32_t>(i) + 1)]);
     }
     epoch_ = epoch;

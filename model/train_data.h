@@ -14,18 +14,23 @@ namespace rook {
 
 class PhotoCache {
  public:
-  // Decodes and resizes on all cores. Throws Error naming the first photo that cannot be read. `progress` is told how many
-  // are done (from one thread at a time).
-  PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess, const std::function<void(int done, int all)>& progress = {});
+  // Decodes and resizes on all cores. Throws Error naming the first photo that cannot be read. `progress` is told how
+  // many are done (from one thread at a time).
+  PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess,
+             const std::function<void(int done, int all)>& progress = {});
 
   // Noise with boxes at random, for timing (no files).
   static PhotoCache synthetic(int count, int width, int height, int classes);
 
   int size() const { return static_cast<int>(images_.size()); }
-  const std::vector<CachedImage>& images() const { return images_; }      // truths relative to the resized picture
+  const std::vector<CachedImage>& images() const { return images_; }  // truths relative to the resized picture
   const std::string& name(int index) const { return names_[static_cast<std::size_t>(index)]; }
-  std::pair<int, int> photo_size(int index) const { return photo_sizes_[static_cast<std::size_t>(index)]; }  // width, height
-  const std::vector<Truth>& truths(int index) const { return original_truths_[static_cast<std::size_t>(index)]; }  // relative to the photo
+  std::pair<int, int> photo_size(int index) const {
+    return photo_sizes_[static_cast<std::size_t>(index)];
+  }  // width, height
+  const std::vector<Truth>& truths(int index) const {
+    return original_truths_[static_cast<std::size_t>(index)];
+  }  // relative to the photo
   const std::string& file(int index) const { return files_[static_cast<std::size_t>(index)]; }
 
  private:

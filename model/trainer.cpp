@@ -1,9 +1,9 @@
 #include "model/trainer.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "base/error.h"
 #include "kernels/philox.h"
@@ -13,13 +13,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 constexpr float kHeadWeightScale = 0.3f;
-constexpr float kEvalFloor = 0.001f;   // confidence floor of every mAP of a training
+constexpr float kEvalFloor = 0.001f;  // confidence floor of every mAP of a training
 
 std::int64_t iterations_of(const TrainConfig& config, int photos) {
-  if (config.epochs > 0) return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(config.epochs * photos / config.batch)));
+  if (config.epochs > 0)
+    return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(config.epochs * photos / config.batch)));
   if (config.schedule.iterations > 0) return config.schedule.iterations;
   throw Error("neither epochs nor max_batches say how long to train; give --epochs");
 }
@@ -42,20 +45,35 @@ HeadLossParams loss_params(const Head& head, const TrainConfig& config) {
 
 const char* name_of(TrainEnd end) {
   switch (end) {
-    case TrainEnd::finished: return "finished";
-    case TrainEnd::reached: return "reached the mAP asked for";
-    case TrainEnd::patience: return "stopped early: no better evaluation";
-    case TrainEnd::interrupted: return "interrupted";
+    case TrainEnd::finished:
+      return "finished";
+    case TrainEnd::reached:
+      return "reached the mAP asked for";
+    case TrainEnd::patience:
+      return "stopped early: no better evaluation";
+    case TrainEnd::interrupted:
+      return "interrupted";
   }
   return "?";
 }
 
-Trainer::Trainer(Model& model, const TrainConfig& config, const PhotoCache& train, const PhotoCache* valid, const TrainerOptions& options)
-    : model_(model), config_(config), train_(train), valid_(valid), options_(options),
-      executor_(model.network->graph, *model.params, {.backend = options.backend, .compute = config.precision, .training = true,
-                                                      .frozen = config.freeze, .conv = options.conv, .bn_momentum = config.bn_momentum,
-                                                      .seed = config.seed}),
-      order_(train.size(), config.seed), segments_(model.params->segments(config.decay, config.freeze)) {
+Trainer::Trainer(Model& model, const TrainConfig& config, const PhotoCache& train, const PhotoCache* valid,
+                 const TrainerOptions& options)
+    : model_(model),
+      config_(config),
+      train_(train),
+      valid_(valid),
+      options_(options),
+      executor_(model.network->graph, *model.params,
+                {.backend = options.backend,
+                 .compute = config.precision,
+                 .training = true,
+                 .frozen = config.freeze,
+                 .conv = options.conv,
+                 .bn_momentum = config.bn_momentum,
+                 .seed = config.seed}),
+      order_(train.size(), config.seed),
+      segments_(model.params->segments(config.decay, config.freeze)) {
   if (config_.batch < 1 || config_.subdivisions < 1 || config_.batch % config_.subdivisions != 0)
     throw Error(fmt::format("batch {} does not split into {} equal subdivisions", config_.batch, config_.subdivisions));
   if (!config_.width) config_.width = model.network->width;
@@ -96,7 +114,8 @@ std::pair<int, int> Trainer::size_at(std::int64_t iteration) const {
   if (config_.multi_scale > 1) {
     // darknet.md 7.4: a new size every ten iterations, the network's own at the end so that statistics settle there.
     if (iteration + 100 >= iterations_) return {config_.width, config_.height};
-    const auto block = philox(philox_key(config_.seed), {.slot = static_cast<std::uint32_t>(iteration / 10), .stream = philox_stream(PhiloxUse::shuffle, 2)});
+    const auto block = philox(philox_key(config_.seed), {.slot = static_cast<std::uint32_t>(iteration / 10),
+                                                         .stream = philox_stream(PhiloxUse::shuffle, 2)});
     float factor = 1 + philox_uniform(block.x) * (config_.multi_scale - 1);
     if (philox_uniform(block.y) < 0.5f) factor = 1 / factor;
     const auto scaled = [&](int size) { return std::max(32, static_cast<int>(std::lround(size * factor / 32)) * 32); };
@@ -117,19 +136,39 @@ void Trainer::forward_backward(int part_index, std::int64_t first_sample) {
   AugmentSpec spec = config_.augment;
   if (static_cast<double>(iteration_) >= config_.mosaic_until * static_cast<double>(iterations_)) spec.mosaic = 0;
   const std::uint32_t iteration = static_cast<std::uint32_t>(iteration_);
-  options_.backend->augment({.images = train_.images(), .order = photos, .spec = spec, .seed = config_.seed, .iteration = iteration,
-                             .first_slot = static_cast<std::uint32_t>(part_index * part), .y = executor_.input(), .truths = truths_.data(),
-                             .truth_counts = truth_counts_.data(), .max_truths = config_.max_truths}, {});
+  options_.backend->augment({.images = train_.images(),
+                             .order = photos,
+                             .spec = spec,
+                             .seed = config_.seed,
+                             .iteration = iteration,
+                             .first_slot = static_cast<std::uint32_t>(part_index * part),
+                             .y = executor_.input(),
+                             .truths = truths_.data(),
+                             .truth_counts = truth_counts_.data(),
+                             .max_truths = config_.max_truths},
+                            {});
   // A counter of its own for each part, so that no two draw the same dropout mask.
-  executor_.forward(iteration * static_cast<std::uint32_t>(config_.subdivisions) + static_cast<std::uint32_t>(part_index));
+  executor_.forward(iteration * static_cast<std::uint32_t>(config_.subdivisions) +
+                    static_cast<std::uint32_t>(part_index));
   std::vector<LossHead> heads;
   for (const Head& head : model_.network->heads)
-    heads.push_back({.head = head.spec, .params = loss_params(head, config_), .logits = executor_.output(head.source), .dlogits = executor_.gradient(head.source)});
+    heads.push_back({.head = head.spec,
+                     .params = loss_params(head, config_),
+                     .logits = executor_.output(head.source),
+                     .dlogits = executor_.gradient(head.source)});
   // fixed: each part is normalised by its own positives; darknet: sums over the batch, divided by its size (7.2).
   const float scale = config_.loss == LossMode::fixed ? 1.0f / config_.subdivisions : 1.0f / config_.batch;
-  YoloLoss loss{.mode = config_.loss, .heads = heads, .truths = truths_.data(), .truth_counts = truth_counts_.data(), .max_truths = config_.max_truths,
-                .net_w = executor_.input().w, .net_h = executor_.input().h, .gradient_scale = scale, .seen = iteration_ * config_.batch,
-                .parts = parts_.data(), .image_loss = image_loss_.data()};
+  YoloLoss loss{.mode = config_.loss,
+                .heads = heads,
+                .truths = truths_.data(),
+                .truth_counts = truth_counts_.data(),
+                .max_truths = config_.max_truths,
+                .net_w = executor_.input().w,
+                .net_h = executor_.input().h,
+                .gradient_scale = scale,
+                .seen = iteration_ * config_.batch,
+                .parts = parts_.data(),
+                .image_loss = image_loss_.data()};
   loss_workspace_.resize(std::max(loss_workspace_.size(), options_.backend->yolo_loss_workspace(loss)));
   loss.workspace = loss_workspace_.data();
   options_.backend->yolo_loss(loss, {});
@@ -147,36 +186,60 @@ void Trainer::check_finite(const std::vector<std::int32_t>& photos) const {
   for (const Head& head : model_.network->heads) {
     const Tensor logits = executor_.output(head.source);
     const float* values = logits.as<float>();
-    if (!std::all_of(values, values + logits.elements(), [](float v) { return std::isfinite(v); })) layer = model_.network->graph.nodes()[head.source].name;
+    if (!std::all_of(values, values + logits.elements(), [](float v) { return std::isfinite(v); }))
+      layer = model_.network->graph.nodes()[head.source].name;
   }
-  throw Error(fmt::format("iteration {}: the loss is not finite (box {}, objectness {}, classes {}), seen at layer {}, photos: {}; nothing was saved "
-                          "since the last good checkpoint; lower --lr or look at these labels with `rook data check`",
-                          iteration_ + 1, total.box, total.objectness, total.classes, layer, names));
+  throw Error(
+      fmt::format("iteration {}: the loss is not finite (box {}, objectness {}, classes {}), seen at layer {}, photos: "
+                  "{}; nothing was saved "
+                  "since the last good checkpoint; lower --lr or look at these labels with `rook data check`",
+                  iteration_ + 1, total.box, total.objectness, total.classes, layer, names));
 }
 
 void Trainer::update(float lr) {
   Params& params = *model_.params;
   double squares = 0;
   std::int32_t bad = -1;
-  options_.backend->gradient_norm({.gradient = params.gradients().data(), .segments = segments_, .sum_of_squares = &squares, .bad_segment = &bad}, {});
+  options_.backend->gradient_norm(
+      {.gradient = params.gradients().data(), .segments = segments_, .sum_of_squares = &squares, .bad_segment = &bad},
+      {});
   if (bad >= 0)
-    throw Error(fmt::format("iteration {}: the gradient of layer {} is not finite; nothing was saved since the last good checkpoint; lower --lr or use "
-                            "--precision f32", iteration_ + 1, model_.network->graph.nodes()[segments_[bad].layer].name));
+    throw Error(
+        fmt::format("iteration {}: the gradient of layer {} is not finite; nothing was saved since the last good "
+                    "checkpoint; lower --lr or use "
+                    "--precision f32",
+                    iteration_ + 1, model_.network->graph.nodes()[segments_[bad].layer].name));
   gradient_norm_ = std::sqrt(squares);
-  const float clip = config_.clip > 0 && gradient_norm_ > config_.clip ? static_cast<float>(config_.clip / gradient_norm_) : 1.0f;
+  const float clip =
+      config_.clip > 0 && gradient_norm_ > config_.clip ? static_cast<float>(config_.clip / gradient_norm_) : 1.0f;
   if (config_.optimizer == OptimizerKind::adamw) {
-    options_.backend->adamw_update({.weights = params.values().data(), .gradient = params.gradients().data(), .m = moment1_.data(), .v = moment2_.data(),
-                                    .segments = segments_, .lr = lr, .beta1 = config_.momentum, .beta2 = config_.beta2, .step = iteration_ + 1,
-                                    .gradient_scale = clip}, {});
+    options_.backend->adamw_update({.weights = params.values().data(),
+                                    .gradient = params.gradients().data(),
+                                    .m = moment1_.data(),
+                                    .v = moment2_.data(),
+                                    .segments = segments_,
+                                    .lr = lr,
+                                    .beta1 = config_.momentum,
+                                    .beta2 = config_.beta2,
+                                    .step = iteration_ + 1,
+                                    .gradient_scale = clip},
+                                   {});
   } else {
-    options_.backend->sgd_update({.weights = params.values().data(), .gradient = params.gradients().data(), .velocity = moment1_.data(),
-                                  .segments = segments_, .lr = lr, .momentum = config_.momentum, .gradient_scale = clip}, {});
+    options_.backend->sgd_update({.weights = params.values().data(),
+                                  .gradient = params.gradients().data(),
+                                  .velocity = moment1_.data(),
+                                  .segments = segments_,
+                                  .lr = lr,
+                                  .momentum = config_.momentum,
+                                  .gradient_scale = clip},
+                                 {});
   }
   if (config_.ema > 0) {
     if (ema_.empty()) ema_.assign(params.values().begin(), params.values().end());
     // Young averages forget faster, so that the start does not weigh on a short training.
     const float age = static_cast<float>(iteration_ + 1), decay = std::min(config_.ema, (1 + age) / (10 + age));
-    options_.backend->ema_update({.average = ema_.data(), .value = params.values().data(), .count = params.total(), .decay = decay}, {});
+    options_.backend->ema_update(
+        {.average = ema_.data(), .value = params.values().data(), .count = params.total(), .decay = decay}, {});
   }
 }
 
@@ -209,13 +272,22 @@ float Trainer::step() {
   return lr;
 }
 
-float* Trainer::ema_or_live() { return ema_.empty() ? model_.params->values().data() : ema_.data(); }
+float* Trainer::ema_or_live() {
+  return ema_.empty() ? model_.params->values().data() : ema_.data();
+}
 
 std::vector<ImageResult> Trainer::detect_all(const PhotoCache& photos) {
   if (!detector_)
     detector_.emplace(*model_.network, *model_.params, config_.preprocess,
-                      DetectorOptions{.backend = options_.backend, .compute = config_.precision, .batch = std::min(8, photos.size()), .width = config_.width,
-                                      .height = config_.height, .threshold = kEvalFloor, .nms_kind = NmsKind::plain, .nms_threshold = 0.45f, .conv = options_.conv});
+                      DetectorOptions{.backend = options_.backend,
+                                      .compute = config_.precision,
+                                      .batch = std::min(8, photos.size()),
+                                      .width = config_.width,
+                                      .height = config_.height,
+                                      .threshold = kEvalFloor,
+                                      .nms_kind = NmsKind::plain,
+                                      .nms_threshold = 0.45f,
+                                      .conv = options_.conv});
   detector_->refresh(ema_or_live());
   std::vector<ImageResult> results;
   for (int first = 0; first < photos.size(); first += detector_->batch()) {
@@ -227,7 +299,11 @@ std::vector<ImageResult> Trainer::detect_all(const PhotoCache& photos) {
     auto boxes = detector_->run(count);
     for (int i = 0; i < count; ++i) {
       const auto [w, h] = photos.photo_size(first + i);
-      results.push_back({.name = photos.name(first + i), .width = w, .height = h, .detections = std::move(boxes[i]), .truths = photos.truths(first + i)});
+      results.push_back({.name = photos.name(first + i),
+                         .width = w,
+                         .height = h,
+                         .detections = std::move(boxes[i]),
+                         .truths = photos.truths(first + i)});
     }
   }
   return results;
@@ -238,13 +314,17 @@ bool Trainer::evaluation_due() const {
   if (iteration_ == iterations_) return true;
   if (config_.eval_every <= 0) return false;
   const double per_epoch = static_cast<double>(train_.size()) / config_.batch;
-  const auto count = [&](std::int64_t iteration) { return std::floor(static_cast<double>(iteration) / (per_epoch * config_.eval_every) + 1e-9); };
+  const auto count = [&](std::int64_t iteration) {
+    return std::floor(static_cast<double>(iteration) / (per_epoch * config_.eval_every) + 1e-9);
+  };
   return static_cast<double>(iteration_) >= config_.eval_from * per_epoch && count(iteration_) > count(iteration_ - 1);
 }
 
 void Trainer::evaluate_now() {
   const auto start = Clock::now();
-  EvalInfo info{.iteration = iteration_, .epoch = static_cast<double>(iteration_) * config_.batch / train_.size(), .evaluation = {}};
+  EvalInfo info{.iteration = iteration_,
+                .epoch = static_cast<double>(iteration_) * config_.batch / train_.size(),
+                .evaluation = {}};
   info.evaluation = evaluate(detect_all(*valid_), model_.names);
   info.evaluation.preprocess = to_text(config_.preprocess);
   info.best = info.evaluation.map50 > result_.best_map50;
@@ -293,7 +373,8 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   ema_ = checkpoint.ema;
   for (const auto& [name, saved] : checkpoint.optimizer) {
     std::vector<float>& moment = name == "moment1" ? moment1_ : moment2_;
-    if (saved.size() != moment.size()) throw Error(fmt::format("--resume: '{}' of the checkpoint does not fit this optimizer", name));
+    if (saved.size() != moment.size())
+      throw Error(fmt::format("--resume: '{}' of the checkpoint does not fit this optimizer", name));
     moment = saved;
   }
   try {
@@ -303,7 +384,8 @@ void Trainer::resume(const Checkpoint& checkpoint) {
     checkpoint.state.at("best_epoch").get_to(result_.best_epoch);
     checkpoint.state.at("evaluations_without_better").get_to(evaluations_without_better_);
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("--resume: the checkpoint holds no state of a training ({}); take the run's last.safetensors", error.what()));
+    throw Error(fmt::format(
+        "--resume: the checkpoint holds no state of a training ({}); take the run's last.safetensors", error.what()));
   }
 }
 
@@ -316,9 +398,17 @@ TrainResult Trainer::run() {
     if (options_.on_step) {
       const Tensor x = executor_.input();
       const double per_epoch = static_cast<double>(train_.size()) / config_.batch;
-      options_.on_step({.iteration = iteration_, .iterations = iterations_, .epoch = static_cast<double>(iteration_) / per_epoch,
-                        .epochs = static_cast<double>(iterations_) / per_epoch, .loss = step_loss_, .lr = lr, .gradient_norm = gradient_norm_,
-                        .width = x.w, .height = x.h, .photos = config_.batch, .seconds = seconds_since(start)});
+      options_.on_step({.iteration = iteration_,
+                        .iterations = iterations_,
+                        .epoch = static_cast<double>(iteration_) / per_epoch,
+                        .epochs = static_cast<double>(iterations_) / per_epoch,
+                        .loss = step_loss_,
+                        .lr = lr,
+                        .gradient_norm = gradient_norm_,
+                        .width = x.w,
+                        .height = x.h,
+                        .photos = config_.batch,
+                        .seconds = seconds_since(start)});
     }
     if (evaluation_due()) evaluate_now();
     const bool reached = config_.until_map50 > 0 && result_.best_map50 >= config_.until_map50;

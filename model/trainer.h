@@ -23,8 +23,8 @@ struct StepInfo {
   float lr = 0;
   double gradient_norm = 0;
   int width = 0, height = 0;
-  int photos = 0;               // of this step
-  double seconds = 0;           // of this step
+  int photos = 0;      // of this step
+  double seconds = 0;  // of this step
 };
 
 struct EvalInfo {
@@ -37,12 +37,12 @@ struct EvalInfo {
 
 struct TrainerOptions {
   const Backend* backend = nullptr;
-  std::filesystem::path folder;             // of the run
+  std::filesystem::path folder;  // of the run
   std::string conv;
   const std::atomic<bool>* stop = nullptr;  // set from outside: end the step, save, return
   std::function<void(const StepInfo&)> on_step;
   std::function<void(const EvalInfo&)> on_evaluation;
-  double save_every_s = 30;                 // last.safetensors at least this often
+  double save_every_s = 30;  // last.safetensors at least this often
 };
 
 enum class TrainEnd { finished, reached, patience, interrupted };
@@ -57,7 +57,8 @@ struct TrainResult {
 class Trainer {
  public:
   // `valid` may be null (no evaluation). `fresh_nodes` are those whose start is random: head biases are set there.
-  Trainer(Model& model, const TrainConfig& config, const PhotoCache& train, const PhotoCache* valid, const TrainerOptions& options);
+  Trainer(Model& model, const TrainConfig& config, const PhotoCache& train, const PhotoCache* valid,
+          const TrainerOptions& options);
 
   // Goes on from a checkpoint of the same run, to the bit.
   void resume(const Checkpoint& checkpoint);
@@ -92,7 +93,7 @@ class Trainer {
   EpochOrder order_;
   std::vector<ParamSegment> segments_;
   std::vector<float> ema_;
-  std::vector<float> moment1_, moment2_;   // sgd: velocity in moment1
+  std::vector<float> moment1_, moment2_;  // sgd: velocity in moment1
   std::vector<Truth> truths_;
   std::vector<std::int32_t> truth_counts_;
   std::vector<float> image_loss_;

@@ -1,8 +1,8 @@
 #include "model/zoo.h"
 
-#include <filesystem>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <filesystem>
 
 #include "base/error.h"
 

@@ -1,6 +1,6 @@
-// Convolution on the CPU through oneDNN, NHWC without reorders of activations: only the weights (small) are brought into
-// the blocked layout oneDNN asks for. The one file that knows oneDNN; versions 2.6 and 3.x differ in how a primitive is
-// described, which `describe_*` below hides.
+// Convolution on the CPU through oneDNN, NHWC without reorders of activations: only the weights (small) are brought
+// into the blocked layout oneDNN asks for. The one file that knows oneDNN; versions 2.6 and 3.x differ in how a
+// primitive is described, which `describe_*` below hides.
 #include <algorithm>
 #include <array>
 #include <dnnl.hpp>
@@ -31,9 +31,12 @@ dnnl::stream& the_stream() {
 
 memory::data_type to_dnnl(DType type) {
   switch (type) {
-    case DType::f32: return memory::data_type::f32;
-    case DType::bf16: return memory::data_type::bf16;
-    default: return memory::data_type::undef;
+    case DType::f32:
+      return memory::data_type::f32;
+    case DType::bf16:
+      return memory::data_type::bf16;
+    default:
+      return memory::data_type::undef;
   }
 }
 
@@ -59,7 +62,8 @@ Shapes shapes_of(const ConvProblem& problem) {
     shapes.weights_plain = {{g.k, g.c, r, s}, memory::data_type::f32, memory::dims{r * s * cg, 1, s * cg, cg}};
   } else {
     shapes.weights_any = {{g.groups, kg, cg, r, s}, type, memory::format_tag::any};
-    shapes.weights_plain = {{g.groups, kg, cg, r, s}, memory::data_type::f32, memory::dims{kg * r * s * cg, r * s * cg, 1, s * cg, cg}};
+    shapes.weights_plain = {
+        {g.groups, kg, cg, r, s}, memory::data_type::f32, memory::dims{kg * r * s * cg, r * s * cg, 1, s * cg, cg}};
   }
   shapes.strides = {g.stride_h, g.stride_w};
   shapes.dilates = {g.dilation - 1, g.dilation - 1};
@@ -78,14 +82,22 @@ struct Eltwise {
 
 std::optional<Eltwise> fused(Activation activation) {
   switch (activation) {
-    case Activation::leaky: return Eltwise{dnnl::algorithm::eltwise_relu, 0.1f, 0};
-    case Activation::relie: return Eltwise{dnnl::algorithm::eltwise_relu, 0.01f, 0};
-    case Activation::relu: return Eltwise{dnnl::algorithm::eltwise_relu, 0, 0};
-    case Activation::relu6: return Eltwise{dnnl::algorithm::eltwise_clip, 0, 6};
-    case Activation::logistic: return Eltwise{dnnl::algorithm::eltwise_logistic, 0, 0};
-    case Activation::swish: return Eltwise{dnnl::algorithm::eltwise_swish, 1, 0};
-    case Activation::mish: return Eltwise{dnnl::algorithm::eltwise_mish, 0, 0};
-    default: return std::nullopt;
+    case Activation::leaky:
+      return Eltwise{dnnl::algorithm::eltwise_relu, 0.1f, 0};
+    case Activation::relie:
+      return Eltwise{dnnl::algorithm::eltwise_relu, 0.01f, 0};
+    case Activation::relu:
+      return Eltwise{dnnl::algorithm::eltwise_relu, 0, 0};
+    case Activation::relu6:
+      return Eltwise{dnnl::algorithm::eltwise_clip, 0, 6};
+    case Activation::logistic:
+      return Eltwise{dnnl::algorithm::eltwise_logistic, 0, 0};
+    case Activation::swish:
+      return Eltwise{dnnl::algorithm::eltwise_swish, 1, 0};
+    case Activation::mish:
+      return Eltwise{dnnl::algorithm::eltwise_mish, 0, 0};
+    default:
+      return std::nullopt;
   }
 }
 
@@ -109,46 +121,60 @@ using Dgrad = dnnl::convolution_backward_data;
 using Wgrad = dnnl::convolution_backward_weights;
 
 // The three descriptions that differ between oneDNN 2 and 3. Backward ones want a forward hint.
-Fprop::primitive_desc describe_fprop(const Shapes& s, const memory::desc& weights, bool bias, const dnnl::primitive_attr& attr) {
+Fprop::primitive_desc describe_fprop(const Shapes& s, const memory::desc& weights, bool bias,
+                                     const dnnl::primitive_attr& attr) {
   const auto kind = dnnl::prop_kind::forward_training;
   const auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
-  return {the_engine(), kind, algorithm, s.x, weights, bias ? s.bias : memory::desc(), s.y, s.strides, s.dilates, s.pad_front, s.pad_back, attr};
+  return {the_engine(), kind,      algorithm, s.x,         weights,    bias ? s.bias : memory::desc(),
+          s.y,          s.strides, s.dilates, s.pad_front, s.pad_back, attr};
 #else
-  if (bias) return {Fprop::desc(kind, algorithm, s.x, weights, s.bias, s.y, s.strides, s.dilates, s.pad_front, s.pad_back), attr, the_engine()};
-  return {Fprop::desc(kind, algorithm, s.x, weights, s.y, s.strides, s.dilates, s.pad_front, s.pad_back), attr, the_engine()};
+  if (bias)
+    return {Fprop::desc(kind, algorithm, s.x, weights, s.bias, s.y, s.strides, s.dilates, s.pad_front, s.pad_back),
+            attr, the_engine()};
+  return {Fprop::desc(kind, algorithm, s.x, weights, s.y, s.strides, s.dilates, s.pad_front, s.pad_back), attr,
+          the_engine()};
 #endif
 }
 
-Dgrad::primitive_desc describe_dgrad(const Shapes& s, const Fprop::primitive_desc& hint, const dnnl::primitive_attr& attr) {
+Dgrad::primitive_desc describe_dgrad(const Shapes& s, const Fprop::primitive_desc& hint,
+                                     const dnnl::primitive_attr& attr) {
   const auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
   return {the_engine(), algorithm, s.x, s.weights_any, s.y, s.strides, s.dilates, s.pad_front, s.pad_back, hint, attr};
 #else
-  return {Dgrad::desc(algorithm, s.x, s.weights_any, s.y, s.strides, s.dilates, s.pad_front, s.pad_back), attr, the_engine(), hint};
+  return {Dgrad::desc(algorithm, s.x, s.weights_any, s.y, s.strides, s.dilates, s.pad_front, s.pad_back), attr,
+          the_engine(), hint};
 #endif
 }
 
-Wgrad::primitive_desc describe_wgrad(const Shapes& s, bool bias, const Fprop::primitive_desc& hint, const dnnl::primitive_attr& attr) {
+Wgrad::primitive_desc describe_wgrad(const Shapes& s, bool bias, const Fprop::primitive_desc& hint,
+                                     const dnnl::primitive_attr& attr) {
   const auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
-  return {the_engine(), algorithm, s.x, s.weights_any, bias ? s.bias : memory::desc(), s.y, s.strides, s.dilates, s.pad_front, s.pad_back, hint, attr};
+  return {the_engine(), algorithm,  s.x,  s.weights_any, bias ? s.bias : memory::desc(), s.y, s.strides, s.dilates,
+          s.pad_front,  s.pad_back, hint, attr};
 #else
-  if (bias) return {Wgrad::desc(algorithm, s.x, s.weights_any, s.bias, s.y, s.strides, s.dilates, s.pad_front, s.pad_back), attr, the_engine(), hint};
-  return {Wgrad::desc(algorithm, s.x, s.weights_any, s.y, s.strides, s.dilates, s.pad_front, s.pad_back), attr, the_engine(), hint};
+  if (bias)
+    return {Wgrad::desc(algorithm, s.x, s.weights_any, s.bias, s.y, s.strides, s.dilates, s.pad_front, s.pad_back),
+            attr, the_engine(), hint};
+  return {Wgrad::desc(algorithm, s.x, s.weights_any, s.y, s.strides, s.dilates, s.pad_front, s.pad_back), attr,
+          the_engine(), hint};
 #endif
 }
 
 constexpr std::size_t kAlign = 64;
-constexpr std::size_t aligned(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+constexpr std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlign - 1) / kAlign * kAlign;
+}
 
 // A problem's primitive, what it needs, and memory objects whose pointers are set at each run.
 struct Compiled {
   dnnl::primitive primitive;
   std::string implementation;
   memory x, y, weights, bias, scratch;
-  memory plain_weights;        // our layout, the other side of `reorder`
-  dnnl::reorder reorder;       // fprop, dgrad: plain -> blocked; wgrad: blocked -> plain, added
+  memory plain_weights;   // our layout, the other side of `reorder`
+  dnnl::reorder reorder;  // fprop, dgrad: plain -> blocked; wgrad: blocked -> plain, added
   std::size_t scratch_bytes = 0, weights_bytes = 0;
 };
 
@@ -204,15 +230,16 @@ struct ProblemHash {
   std::size_t operator()(const ConvProblem& p) const {
     std::size_t hash = 1469598103934665603u;
     const ConvGeometry& g = p.geometry;
-    for (const int v : {static_cast<int>(p.direction), p.n, p.h, p.w, static_cast<int>(p.x), static_cast<int>(p.y), static_cast<int>(p.bias),
-                        static_cast<int>(p.activation), g.c, g.k, g.r, g.s, g.stride_h, g.stride_w, g.pad_h, g.pad_w, g.dilation, g.groups})
+    for (const int v : {static_cast<int>(p.direction), p.n, p.h, p.w, static_cast<int>(p.x), static_cast<int>(p.y),
+                        static_cast<int>(p.bias), static_cast<int>(p.activation), g.c, g.k, g.r, g.s, g.stride_h,
+                        g.stride_w, g.pad_h, g.pad_w, g.dilation, g.groups})
       hash = (hash ^ static_cast<std::size_t>(v)) * 1099511628211u;
     return hash;
   }
 };
 
-// Compiled once per thread and problem: the memory objects inside are written to at each run. Null: oneDNN has nothing for
-// it, or only its own reference loops, which are slower than any other row.
+// Compiled once per thread and problem: the memory objects inside are written to at each run. Null: oneDNN has nothing
+// for it, or only its own reference loops, which are slower than any other row.
 Compiled* find(const ConvProblem& problem) {
   static thread_local std::unordered_map<ConvProblem, std::shared_ptr<Compiled>, ProblemHash> cache;
   const auto found = cache.find(problem);
@@ -236,7 +263,9 @@ Compiled& get(const ConvProblem& problem) {
 bool supports(const ConvProblem& problem) {
   const auto known = [](DType type) { return type == DType::f32 || type == DType::bf16; };
   if (!known(problem.x) || !known(problem.y)) return false;
-  if (problem.direction == ConvDirection::fprop && problem.activation != Activation::linear && !fused(problem.activation)) return false;
+  if (problem.direction == ConvDirection::fprop && problem.activation != Activation::linear &&
+      !fused(problem.activation))
+    return false;
   return find(problem) != nullptr;
 }
 
@@ -245,10 +274,12 @@ bool supports(const ConvProblem& problem) {
 std::size_t extra_bytes(const ConvProblem& problem, const Compiled& compiled) {
   const ConvGeometry& g = problem.geometry;
   switch (problem.direction) {
-    case ConvDirection::fprop: return 0;
+    case ConvDirection::fprop:
+      return 0;
     case ConvDirection::dgrad:
       return aligned(static_cast<std::size_t>(problem.n) * problem.h * problem.w * g.c * size_of(problem.x));
-    case ConvDirection::wgrad: return compiled.weights_bytes + aligned(static_cast<std::size_t>(g.k) * sizeof(float));
+    case ConvDirection::wgrad:
+      return compiled.weights_bytes + aligned(static_cast<std::size_t>(g.k) * sizeof(float));
   }
   return 0;
 }
@@ -258,7 +289,9 @@ std::size_t workspace(const ConvProblem& problem) {
   return compiled.scratch_bytes + extra_bytes(problem, compiled);
 }
 
-std::size_t packed_bytes(const ConvProblem& problem) { return get(problem).weights_bytes; }
+std::size_t packed_bytes(const ConvProblem& problem) {
+  return get(problem).weights_bytes;
+}
 
 void pack(const ConvProblem& problem, const float* weights, void* packed, Stream) {
   Compiled& compiled = get(problem);
@@ -274,8 +307,11 @@ void run_fprop(Compiled& compiled, const ConvArgs& args) {
   compiled.weights.set_data_handle(const_cast<void*>(args.weights));
   compiled.bias.set_data_handle(const_cast<float*>(args.bias));
   compiled.scratch.set_data_handle(args.workspace);
-  compiled.primitive.execute(the_stream(), {{DNNL_ARG_SRC, compiled.x}, {DNNL_ARG_WEIGHTS, compiled.weights}, {DNNL_ARG_BIAS, compiled.bias},
-                                            {DNNL_ARG_DST, compiled.y}, {DNNL_ARG_SCRATCHPAD, compiled.scratch}});
+  compiled.primitive.execute(the_stream(), {{DNNL_ARG_SRC, compiled.x},
+                                            {DNNL_ARG_WEIGHTS, compiled.weights},
+                                            {DNNL_ARG_BIAS, compiled.bias},
+                                            {DNNL_ARG_DST, compiled.y},
+                                            {DNNL_ARG_SCRATCHPAD, compiled.scratch}});
   the_stream().wait();
 }
 
@@ -286,8 +322,10 @@ void run_dgrad(Compiled& compiled, const ConvArgs& args) {
   compiled.y.set_data_handle(args.y.data);
   compiled.weights.set_data_handle(const_cast<void*>(args.weights));
   compiled.scratch.set_data_handle(args.workspace);
-  compiled.primitive.execute(the_stream(), {{DNNL_ARG_DIFF_SRC, compiled.x}, {DNNL_ARG_WEIGHTS, compiled.weights},
-                                            {DNNL_ARG_DIFF_DST, compiled.y}, {DNNL_ARG_SCRATCHPAD, compiled.scratch}});
+  compiled.primitive.execute(the_stream(), {{DNNL_ARG_DIFF_SRC, compiled.x},
+                                            {DNNL_ARG_WEIGHTS, compiled.weights},
+                                            {DNNL_ARG_DIFF_DST, compiled.y},
+                                            {DNNL_ARG_SCRATCHPAD, compiled.scratch}});
   the_stream().wait();
   if (args.mode == Grad::accumulate) copy_channels({.src = dx, .dst = args.x, .mode = Grad::accumulate});
 }
@@ -301,8 +339,11 @@ void run_wgrad(const ConvProblem& problem, Compiled& compiled, const ConvArgs& a
   compiled.bias.set_data_handle(bias);
   compiled.scratch.set_data_handle(args.workspace);
   compiled.plain_weights.set_data_handle(args.dweights);
-  compiled.primitive.execute(the_stream(), {{DNNL_ARG_SRC, compiled.x}, {DNNL_ARG_DIFF_WEIGHTS, compiled.weights}, {DNNL_ARG_DIFF_BIAS, compiled.bias},
-                                            {DNNL_ARG_DIFF_DST, compiled.y}, {DNNL_ARG_SCRATCHPAD, compiled.scratch}});
+  compiled.primitive.execute(the_stream(), {{DNNL_ARG_SRC, compiled.x},
+                                            {DNNL_ARG_DIFF_WEIGHTS, compiled.weights},
+                                            {DNNL_ARG_DIFF_BIAS, compiled.bias},
+                                            {DNNL_ARG_DIFF_DST, compiled.y},
+                                            {DNNL_ARG_SCRATCHPAD, compiled.scratch}});
   compiled.reorder.execute(the_stream(), compiled.weights, compiled.plain_weights);
   the_stream().wait();
   if (problem.bias && args.dbias)
@@ -313,15 +354,23 @@ void run(const ConvProblem& problem, const ConvArgs& args, Stream) {
   check_conv(problem, args);
   Compiled& compiled = get(problem);
   switch (problem.direction) {
-    case ConvDirection::fprop: return run_fprop(compiled, args);
-    case ConvDirection::dgrad: return run_dgrad(compiled, args);
-    case ConvDirection::wgrad: return run_wgrad(problem, compiled, args);
+    case ConvDirection::fprop:
+      return run_fprop(compiled, args);
+    case ConvDirection::dgrad:
+      return run_dgrad(compiled, args);
+    case ConvDirection::wgrad:
+      return run_wgrad(problem, compiled, args);
   }
 }
 
-// The last resort, so that every problem runs: the reference loops (oneDNN refuses negative paddings of odd dilated shapes).
-constexpr std::array<ConvRow, 1> kRows{
-    {{.name = "onednn", .supports = supports, .workspace = workspace, .packed_bytes = packed_bytes, .pack = pack, .run = run}}};
+// The last resort, so that every problem runs: the reference loops (oneDNN refuses negative paddings of odd dilated
+// shapes).
+constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
+                                         .supports = supports,
+                                         .workspace = workspace,
+                                         .packed_bytes = packed_bytes,
+                                         .pack = pack,
+                                         .run = run}}};
 
 }  // namespace
 

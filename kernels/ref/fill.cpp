@@ -12,10 +12,17 @@ void fill_channels(const FillChannels& args, Stream) {
     for (int c = 0; c < dst.c; ++c) {
       const std::int64_t i = pixel * dst.pitch + c;
       switch (dst.dtype) {
-        case DType::f32: dst.as<float>()[i] = args.value; break;
-        case DType::f64: dst.as<double>()[i] = args.value; break;
-        case DType::bf16: dst.as<std::uint16_t>()[i] = float_to_bf16(args.value); break;
-        default: throw Error(fmt::format("fill_channels: {} is not supported", name_of(dst.dtype)));
+        case DType::f32:
+          dst.as<float>()[i] = args.value;
+          break;
+        case DType::f64:
+          dst.as<double>()[i] = args.value;
+          break;
+        case DType::bf16:
+          dst.as<std::uint16_t>()[i] = float_to_bf16(args.value);
+          break;
+        default:
+          throw Error(fmt::format("fill_channels: {} is not supported", name_of(dst.dtype)));
       }
     }
 }

@@ -1,10 +1,11 @@
 // [convolutional]: y = act(BN(conv(x))) or act(conv(x) + bias).
 //
 // Training keeps z = conv(x) and recomputes everything else from it; the gradient of z takes the place of the gradient
-// of y. Inference folds the batch norm (darknet.md 2.3): w' = w gamma / sqrt(var + eps), b' = beta - gamma mean / sqrt(var + eps).
+// of y. Inference folds the batch norm (darknet.md 2.3): w' = w gamma / sqrt(var + eps), b' = beta - gamma mean /
+// sqrt(var + eps).
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "base/error.h"
 #include "engine/arena.h"
@@ -18,11 +19,19 @@ constexpr float kEps = 1e-5f;
 class Convolution final : public Op {
  public:
   explicit Convolution(const ConvolutionSpec& spec) : spec_(spec) {
-    geometry_ = {.c = spec.channels, .k = spec.filters, .r = spec.size, .s = spec.size, .stride_h = spec.stride_h,
-                 .stride_w = spec.stride_w, .pad_h = spec.padding, .pad_w = spec.padding,
-                 .dilation = spec.size == 1 ? 1 : spec.dilation, .groups = spec.groups};
+    geometry_ = {.c = spec.channels,
+                 .k = spec.filters,
+                 .r = spec.size,
+                 .s = spec.size,
+                 .stride_h = spec.stride_h,
+                 .stride_w = spec.stride_w,
+                 .pad_h = spec.padding,
+                 .pad_w = spec.padding,
+                 .dilation = spec.size == 1 ? 1 : spec.dilation,
+                 .groups = spec.groups};
     if (spec.groups < 1 || spec.channels % spec.groups || spec.filters % spec.groups)
-      throw Error(fmt::format("groups={} does not divide {} input and {} output channels", spec.groups, spec.channels, spec.filters));
+      throw Error(fmt::format("groups={} does not divide {} input and {} output channels", spec.groups, spec.channels,
+                              spec.filters));
   }
 
   std::string_view kind() const override { return "convolutional"; }
@@ -45,13 +54,18 @@ class Convolution final : public Op {
       specs.push_back({.role = ParamRole::rolling_mean, .shape = {k}});
       specs.push_back({.role = ParamRole::rolling_variance, .shape = {k}});
     }
-    specs.push_back({.role = ParamRole::weights, .shape = {k, geometry_.r, geometry_.s, cg}, .fan_in = geometry_.r * geometry_.s * cg});
+    specs.push_back({.role = ParamRole::weights,
+                     .shape = {k, geometry_.r, geometry_.s, cg},
+                     .fan_in = geometry_.r * geometry_.s * cg});
     return specs;
   }
 
   OpNeeds needs(const OpProblem& problem) const override {
     const Layout layout = layout_of(problem);
-    return {.state = layout.state_bytes, .saved = layout.saved_bytes, .workspace = layout.workspace_bytes, .inputs_in_backward = true};
+    return {.state = layout.state_bytes,
+            .saved = layout.saved_bytes,
+            .workspace = layout.workspace_bytes,
+            .inputs_in_backward = true};
   }
 
   void prepare(const OpProblem& problem, const OpRun& run) const override {
@@ -59,7 +73,8 @@ class Convolution final : public Op {
     const float* weights = run.params.back();
     if (problem.training) {
       layout.fprop_row->pack(layout.fprop, weights, run.state, run.stream);
-      if (problem.needs_dinput) layout.dgrad_row->pack(layout.dgrad, weights, run.state + layout.dgrad_offset, run.stream);
+      if (problem.needs_dinput)
+        layout.dgrad_row->pack(layout.dgrad, weights, run.state + layout.dgrad_offset, run.stream);
       return;
     }
     float* bias = reinterpret_cast<float*>(run.state + layout.bias_offset);
@@ -73,12 +88,26 @@ class Convolution final : public Op {
     if (!run.training) return forward_inference(layout, run);
     Tensor z = run.output;
     if (layout.keeps_z) z = z_of(layout, run);
-    layout.fprop_row->run(layout.fprop, {.x = run.inputs[0], .y = z, .weights = run.state, .bias = spec_.batch_normalize ? nullptr : run.params[0],
-                                         .workspace = run.workspace}, run.stream);
+    layout.fprop_row->run(layout.fprop,
+                          {.x = run.inputs[0],
+                           .y = z,
+                           .weights = run.state,
+                           .bias = spec_.batch_normalize ? nullptr : run.params[0],
+                           .workspace = run.workspace},
+                          run.stream);
     if (spec_.batch_normalize) {
-      run.backend->batchnorm_forward({.z = z, .y = run.output, .gamma = run.params[1], .beta = run.params[0], .mean = mean_of(run),
-                                      .inv_std = mean_of(run) + geometry_.k, .running_mean = run.params[2], .running_var = run.params[3],
-                                      .momentum = run.bn_momentum, .eps = kEps, .activation = spec_.activation}, run.stream);
+      run.backend->batchnorm_forward({.z = z,
+                                      .y = run.output,
+                                      .gamma = run.params[1],
+                                      .beta = run.params[0],
+                                      .mean = mean_of(run),
+                                      .inv_std = mean_of(run) + geometry_.k,
+                                      .running_mean = run.params[2],
+                                      .running_var = run.params[3],
+                                      .momentum = run.bn_momentum,
+                                      .eps = kEps,
+                                      .activation = spec_.activation},
+                                     run.stream);
     } else if (spec_.activation != Activation::linear) {
       run.backend->activation_forward({.x = z, .y = run.output, .activation = spec_.activation}, run.stream);
     }
@@ -88,17 +117,36 @@ class Convolution final : public Op {
     const Layout layout = layout_of(problem_of(run));
     const Tensor dz = run.doutput;  // in place of dy
     if (spec_.batch_normalize) {
-      run.backend->batchnorm_backward({.z = z_of(layout, run), .dy = run.doutput, .dz = dz, .gamma = run.params[1], .beta = run.params[0],
-                                       .mean = mean_of(run), .inv_std = mean_of(run) + geometry_.k, .dgamma = run.grads[1], .dbeta = run.grads[0],
-                                       .activation = spec_.activation}, run.stream);
+      run.backend->batchnorm_backward({.z = z_of(layout, run),
+                                       .dy = run.doutput,
+                                       .dz = dz,
+                                       .gamma = run.params[1],
+                                       .beta = run.params[0],
+                                       .mean = mean_of(run),
+                                       .inv_std = mean_of(run) + geometry_.k,
+                                       .dgamma = run.grads[1],
+                                       .dbeta = run.grads[0],
+                                       .activation = spec_.activation},
+                                      run.stream);
     } else if (spec_.activation != Activation::linear) {
-      run.backend->activation_backward({.x = z_of(layout, run), .dy = run.doutput, .dx = dz, .activation = spec_.activation}, run.stream);
+      run.backend->activation_backward(
+          {.x = z_of(layout, run), .dy = run.doutput, .dx = dz, .activation = spec_.activation}, run.stream);
     }
-    layout.wgrad_row->run(layout.wgrad, {.x = run.inputs[0], .y = dz, .dweights = run.grads.back(),
-                                         .dbias = spec_.batch_normalize ? nullptr : run.grads[0], .workspace = run.workspace}, run.stream);
+    layout.wgrad_row->run(layout.wgrad,
+                          {.x = run.inputs[0],
+                           .y = dz,
+                           .dweights = run.grads.back(),
+                           .dbias = spec_.batch_normalize ? nullptr : run.grads[0],
+                           .workspace = run.workspace},
+                          run.stream);
     if (run.dinputs[0].mode != Grad::none)
-      layout.dgrad_row->run(layout.dgrad, {.x = run.dinputs[0].tensor, .y = dz, .weights = run.state + layout.dgrad_offset,
-                                           .mode = run.dinputs[0].mode, .workspace = run.workspace}, run.stream);
+      layout.dgrad_row->run(layout.dgrad,
+                            {.x = run.dinputs[0].tensor,
+                             .y = dz,
+                             .weights = run.state + layout.dgrad_offset,
+                             .mode = run.dinputs[0].mode,
+                             .workspace = run.workspace},
+                            run.stream);
   }
 
   double flops(std::span<const Shape>, Shape output) const override {
@@ -113,18 +161,24 @@ class Convolution final : public Op {
     const ConvRow* dgrad_row = nullptr;
     const ConvRow* wgrad_row = nullptr;
     bool keeps_z = false;
-    bool activate_after = false;     // inference: the implementation does not fuse the activation
+    bool activate_after = false;  // inference: the implementation does not fuse the activation
     Tensor z;
     std::size_t dgrad_offset = 0, bias_offset = 0;
     std::size_t state_bytes = 0, saved_bytes = 0, workspace_bytes = 0;
   };
 
   static OpProblem problem_of(const OpRun& run) {
-    return {.inputs = run.inputs, .output = run.output, .gradient = run.training ? run.doutput.dtype : DType::f32, .training = run.training,
-            .needs_dinput = run.training && run.dinputs[0].mode != Grad::none, .convs = run.convs};
+    return {.inputs = run.inputs,
+            .output = run.output,
+            .gradient = run.training ? run.doutput.dtype : DType::f32,
+            .training = run.training,
+            .needs_dinput = run.training && run.dinputs[0].mode != Grad::none,
+            .convs = run.convs};
   }
 
-  Layout layout_of(const OpProblem& problem) const { return problem.training ? training_layout(problem) : inference_layout(problem); }
+  Layout layout_of(const OpProblem& problem) const {
+    return problem.training ? training_layout(problem) : inference_layout(problem);
+  }
 
   ConvProblem problem_for(ConvDirection direction, const Tensor& x, DType y) const {
     return {.direction = direction, .geometry = geometry_, .n = x.n, .h = x.h, .w = x.w, .x = x.dtype, .y = y};
@@ -142,7 +196,8 @@ class Convolution final : public Op {
     layout.fprop_row = &problem.convs->choose(layout.fprop);
     layout.bias_offset = arena_aligned(layout.fprop_row->packed_bytes(layout.fprop));
     layout.state_bytes = layout.bias_offset + arena_aligned(geometry_.k * sizeof(float));
-    layout.workspace_bytes = std::max(layout.fprop_row->workspace(layout.fprop), static_cast<std::size_t>(geometry_.weights()) * sizeof(float));
+    layout.workspace_bytes = std::max(layout.fprop_row->workspace(layout.fprop),
+                                      static_cast<std::size_t>(geometry_.weights()) * sizeof(float));
     return layout;
   }
 
@@ -160,14 +215,16 @@ class Convolution final : public Op {
     layout.wgrad_row = &problem.convs->choose(layout.wgrad);
     layout.dgrad_offset = arena_aligned(layout.fprop_row->packed_bytes(layout.fprop));
     layout.state_bytes = layout.dgrad_offset;
-    layout.workspace_bytes = std::max(layout.fprop_row->workspace(layout.fprop), layout.wgrad_row->workspace(layout.wgrad));
+    layout.workspace_bytes =
+        std::max(layout.fprop_row->workspace(layout.fprop), layout.wgrad_row->workspace(layout.wgrad));
     if (problem.needs_dinput) {
       layout.dgrad = problem_for(ConvDirection::dgrad, x, problem.gradient);
       layout.dgrad_row = &problem.convs->choose(layout.dgrad);
       layout.state_bytes += arena_aligned(layout.dgrad_row->packed_bytes(layout.dgrad));
       layout.workspace_bytes = std::max(layout.workspace_bytes, layout.dgrad_row->workspace(layout.dgrad));
     }
-    if (layout.keeps_z) layout.saved_bytes = z_offset() + static_cast<std::size_t>(layout.z.elements()) * size_of(layout.z.dtype);
+    if (layout.keeps_z)
+      layout.saved_bytes = z_offset() + static_cast<std::size_t>(layout.z.elements()) * size_of(layout.z.dtype);
     return layout;
   }
 
@@ -190,13 +247,17 @@ class Convolution final : public Op {
         shift -= factor * run.params[2][k];
       }
       bias[k] = static_cast<float>(shift);
-      for (std::int64_t i = k * per_filter; i < (k + 1) * per_filter; ++i) folded[i] = static_cast<float>(weights[i] * factor);
+      for (std::int64_t i = k * per_filter; i < (k + 1) * per_filter; ++i)
+        folded[i] = static_cast<float>(weights[i] * factor);
     }
   }
 
   void forward_inference(const Layout& layout, const OpRun& run) const {
     const float* bias = reinterpret_cast<const float*>(run.state + layout.bias_offset);
-    layout.fprop_row->run(layout.fprop, {.x = run.inputs[0], .y = run.output, .weights = run.state, .bias = bias, .workspace = run.workspace}, run.stream);
+    layout.fprop_row->run(
+        layout.fprop,
+        {.x = run.inputs[0], .y = run.output, .weights = run.state, .bias = bias, .workspace = run.workspace},
+        run.stream);
     if (layout.activate_after)
       run.backend->activation_forward({.x = run.output, .y = run.output, .activation = spec_.activation}, run.stream);
   }
@@ -207,6 +268,8 @@ class Convolution final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_convolution(const ConvolutionSpec& spec) { return std::make_unique<Convolution>(spec); }
+std::unique_ptr<Op> make_convolution(const ConvolutionSpec& spec) {
+  return std::make_unique<Convolution>(spec);
+}
 
 }  // namespace rook

@@ -11,7 +11,8 @@ namespace {
 class Route final : public Op {
  public:
   Route(int inputs, int groups, int group_id) : inputs_(inputs), groups_(groups), group_id_(group_id) {
-    if (groups < 1 || group_id < 0 || group_id >= groups) throw Error(fmt::format("group_id={} is not one of groups={}", group_id, groups));
+    if (groups < 1 || group_id < 0 || group_id >= groups)
+      throw Error(fmt::format("group_id={} is not one of groups={}", group_id, groups));
   }
   std::string_view kind() const override { return "route"; }
   Shape infer(std::span<const Shape> inputs) const override {
@@ -47,16 +48,19 @@ class Route final : public Op {
   // The gradient of a slice; the channels that were not routed get none.
   void give(const OpRun& run, const GradTarget& target, const Tensor& gradient, int first) const {
     const Tensor& dx = target.tensor;
-    run.backend->copy_channels({.src = gradient, .dst = dx.channels(first, gradient.c), .mode = target.mode}, run.stream);
+    run.backend->copy_channels({.src = gradient, .dst = dx.channels(first, gradient.c), .mode = target.mode},
+                               run.stream);
     if (target.mode != Grad::overwrite || groups_ == 1) return;
     for (int group = 0; group < groups_; ++group)
-      if (group != group_id_) run.backend->fill_channels({.dst = dx.channels(group * gradient.c, gradient.c), .value = 0}, run.stream);
+      if (group != group_id_)
+        run.backend->fill_channels({.dst = dx.channels(group * gradient.c, gradient.c), .value = 0}, run.stream);
   }
 
   int inputs_, groups_, group_id_;
 };
 
-// What layers that end in an activation share: in training the value before it is kept, in inference it is activated in place.
+// What layers that end in an activation share: in training the value before it is kept, in inference it is activated in
+// place.
 class Activated : public Op {
  public:
   explicit Activated(Activation activation) : activation_(activation) {}
@@ -72,7 +76,8 @@ class Activated : public Op {
   }
   void backward(const OpRun& run) const final {
     if (activation_ != Activation::linear)
-      run.backend->activation_backward({.x = before(run), .dy = run.doutput, .dx = run.doutput, .activation = activation_}, run.stream);
+      run.backend->activation_backward(
+          {.x = before(run), .dy = run.doutput, .dx = run.doutput, .activation = activation_}, run.stream);
     split(run);
   }
 
@@ -96,7 +101,8 @@ class Shortcut final : public Activated {
   std::string_view kind() const override { return "shortcut"; }
   Shape infer(std::span<const Shape> inputs) const override {
     for (const Shape& x : inputs)
-      if (x.h != inputs[0].h || x.w != inputs[0].w) throw Error(fmt::format("adds layers of {}x{} and {}x{}", inputs[0].w, inputs[0].h, x.w, x.h));
+      if (x.h != inputs[0].h || x.w != inputs[0].w)
+        throw Error(fmt::format("adds layers of {}x{} and {}x{}", inputs[0].w, inputs[0].h, x.w, x.h));
     return inputs[0];
   }
   double flops(std::span<const Shape> inputs, Shape y) const override {
@@ -105,10 +111,13 @@ class Shortcut final : public Activated {
 
  private:
   bool reads_inputs() const override { return false; }
-  void combine(const OpRun& run, const Tensor& sum) const override { run.backend->shortcut_forward({.inputs = run.inputs, .y = sum}, run.stream); }
+  void combine(const OpRun& run, const Tensor& sum) const override {
+    run.backend->shortcut_forward({.inputs = run.inputs, .y = sum}, run.stream);
+  }
   void split(const OpRun& run) const override {
     for (const GradTarget& target : run.dinputs)
-      if (target.mode != Grad::none) run.backend->shortcut_backward({.dy = run.doutput, .dinput = target.tensor, .mode = target.mode}, run.stream);
+      if (target.mode != Grad::none)
+        run.backend->shortcut_backward({.dy = run.doutput, .dinput = target.tensor, .mode = target.mode}, run.stream);
   }
 };
 
@@ -121,7 +130,8 @@ class ScaleChannels final : public Activated {
     const bool per_channel = gate.h == 1 && gate.w == 1 && gate.c == x.c;
     const bool per_pixel = gate.c == 1 && gate.h == x.h && gate.w == x.w;
     if (!per_channel && !per_pixel)
-      throw Error(fmt::format("a gate of {}x{}x{} does not fit the {}x{}x{} it scales", gate.w, gate.h, gate.c, x.w, x.h, x.c));
+      throw Error(
+          fmt::format("a gate of {}x{}x{} does not fit the {}x{}x{} it scales", gate.w, gate.h, gate.c, x.w, x.h, x.c));
     return x;
   }
   double flops(std::span<const Shape>, Shape y) const override { return static_cast<double>(y.elements()); }
@@ -132,8 +142,14 @@ class ScaleChannels final : public Activated {
     run.backend->scale_channels_forward({.x = run.inputs[1], .gate = run.inputs[0], .y = product}, run.stream);
   }
   void split(const OpRun& run) const override {
-    run.backend->scale_channels_backward({.x = run.inputs[1], .gate = run.inputs[0], .dy = run.doutput, .dx = run.dinputs[1].tensor,
-                                          .dgate = run.dinputs[0].tensor, .dx_mode = run.dinputs[1].mode, .dgate_mode = run.dinputs[0].mode}, run.stream);
+    run.backend->scale_channels_backward({.x = run.inputs[1],
+                                          .gate = run.inputs[0],
+                                          .dy = run.doutput,
+                                          .dx = run.dinputs[1].tensor,
+                                          .dgate = run.dinputs[0].tensor,
+                                          .dx_mode = run.dinputs[1].mode,
+                                          .dgate_mode = run.dinputs[0].mode},
+                                         run.stream);
   }
 };
 
@@ -143,7 +159,8 @@ class Sam final : public Activated {
   std::string_view kind() const override { return "sam"; }
   Shape infer(std::span<const Shape> inputs) const override {
     if (inputs[0] != inputs[1])
-      throw Error(fmt::format("multiplies layers of {}x{}x{} and {}x{}x{}", inputs[0].w, inputs[0].h, inputs[0].c, inputs[1].w, inputs[1].h, inputs[1].c));
+      throw Error(fmt::format("multiplies layers of {}x{}x{} and {}x{}x{}", inputs[0].w, inputs[0].h, inputs[0].c,
+                              inputs[1].w, inputs[1].h, inputs[1].c));
     return inputs[0];
   }
   double flops(std::span<const Shape>, Shape y) const override { return static_cast<double>(y.elements()); }
@@ -154,16 +171,30 @@ class Sam final : public Activated {
     run.backend->sam_forward({.a = run.inputs[0], .b = run.inputs[1], .y = product}, run.stream);
   }
   void split(const OpRun& run) const override {
-    run.backend->sam_backward({.a = run.inputs[0], .b = run.inputs[1], .dy = run.doutput, .da = run.dinputs[0].tensor, .db = run.dinputs[1].tensor,
-                               .da_mode = run.dinputs[0].mode, .db_mode = run.dinputs[1].mode}, run.stream);
+    run.backend->sam_backward({.a = run.inputs[0],
+                               .b = run.inputs[1],
+                               .dy = run.doutput,
+                               .da = run.dinputs[0].tensor,
+                               .db = run.dinputs[1].tensor,
+                               .da_mode = run.dinputs[0].mode,
+                               .db_mode = run.dinputs[1].mode},
+                              run.stream);
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Op> make_route(int inputs, int groups, int group_id) { return std::make_unique<Route>(inputs, groups, group_id); }
-std::unique_ptr<Op> make_shortcut(Activation activation) { return std::make_unique<Shortcut>(activation); }
-std::unique_ptr<Op> make_scale_channels(Activation activation) { return std::make_unique<ScaleChannels>(activation); }
-std::unique_ptr<Op> make_sam(Activation activation) { return std::make_unique<Sam>(activation); }
+std::unique_ptr<Op> make_route(int inputs, int groups, int group_id) {
+  return std::make_unique<Route>(inputs, groups, group_id);
+}
+std::unique_ptr<Op> make_shortcut(Activation activation) {
+  return std::make_unique<Shortcut>(activation);
+}
+std::unique_ptr<Op> make_scale_channels(Activation activation) {
+  return std::make_unique<ScaleChannels>(activation);
+}
+std::unique_ptr<Op> make_sam(Activation activation) {
+  return std::make_unique<Sam>(activation);
+}
 
 }  // namespace rook

@@ -20,8 +20,8 @@ struct ConvolutionSpec {
   int channels = 0;  // of the input
 };
 
-// Convolution, then batch norm or bias, then the activation. In inference and where frozen the batch norm is folded into
-// weights and bias and the activation fused where the implementation can.
+// Convolution, then batch norm or bias, then the activation. In inference and where frozen the batch norm is folded
+// into weights and bias and the activation fused where the implementation can.
 std::unique_ptr<Op> make_convolution(const ConvolutionSpec& spec);
 std::unique_ptr<Op> make_batchnorm(int channels);
 std::unique_ptr<Op> make_activation(Activation activation);

@@ -15,7 +15,12 @@ class ActivationLayer final : public Op {
     run.backend->activation_forward({.x = run.inputs[0], .y = run.output, .activation = activation_}, run.stream);
   }
   void backward(const OpRun& run) const override {
-    run.backend->activation_backward({.x = run.inputs[0], .dy = run.doutput, .dx = run.dinputs[0].tensor, .activation = activation_, .mode = run.dinputs[0].mode}, run.stream);
+    run.backend->activation_backward({.x = run.inputs[0],
+                                      .dy = run.doutput,
+                                      .dx = run.dinputs[0].tensor,
+                                      .activation = activation_,
+                                      .mode = run.dinputs[0].mode},
+                                     run.stream);
   }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 
@@ -29,26 +34,51 @@ class BatchNormLayer final : public Op {
   std::string_view kind() const override { return "batchnorm"; }
   Shape infer(std::span<const Shape> inputs) const override { return inputs[0]; }
   std::vector<ParamSpec> params() const override {
-    return {{.role = ParamRole::bias, .shape = {channels_}}, {.role = ParamRole::scales, .shape = {channels_}},
-            {.role = ParamRole::rolling_mean, .shape = {channels_}}, {.role = ParamRole::rolling_variance, .shape = {channels_}}};
+    return {{.role = ParamRole::bias, .shape = {channels_}},
+            {.role = ParamRole::scales, .shape = {channels_}},
+            {.role = ParamRole::rolling_mean, .shape = {channels_}},
+            {.role = ParamRole::rolling_variance, .shape = {channels_}}};
   }
   OpNeeds needs(const OpProblem& problem) const override {
-    return {.saved = problem.training ? 2 * sizeof(float) * static_cast<std::size_t>(channels_) : 0, .inputs_in_backward = true};
+    return {.saved = problem.training ? 2 * sizeof(float) * static_cast<std::size_t>(channels_) : 0,
+            .inputs_in_backward = true};
   }
   void forward(const OpRun& run) const override {
     if (!run.training) {
-      run.backend->batchnorm_inference({.z = run.inputs[0], .y = run.output, .gamma = run.params[1], .beta = run.params[0],
-                                        .running_mean = run.params[2], .running_var = run.params[3]}, run.stream);
+      run.backend->batchnorm_inference({.z = run.inputs[0],
+                                        .y = run.output,
+                                        .gamma = run.params[1],
+                                        .beta = run.params[0],
+                                        .running_mean = run.params[2],
+                                        .running_var = run.params[3]},
+                                       run.stream);
       return;
     }
-    run.backend->batchnorm_forward({.z = run.inputs[0], .y = run.output, .gamma = run.params[1], .beta = run.params[0], .mean = mean(run),
-                                    .inv_std = mean(run) + channels_, .running_mean = run.params[2], .running_var = run.params[3], .momentum = run.bn_momentum}, run.stream);
+    run.backend->batchnorm_forward({.z = run.inputs[0],
+                                    .y = run.output,
+                                    .gamma = run.params[1],
+                                    .beta = run.params[0],
+                                    .mean = mean(run),
+                                    .inv_std = mean(run) + channels_,
+                                    .running_mean = run.params[2],
+                                    .running_var = run.params[3],
+                                    .momentum = run.bn_momentum},
+                                   run.stream);
   }
   void backward(const OpRun& run) const override {
-    run.backend->batchnorm_backward({.z = run.inputs[0], .dy = run.doutput, .dz = run.doutput, .gamma = run.params[1], .beta = run.params[0],
-                                     .mean = mean(run), .inv_std = mean(run) + channels_, .dgamma = run.grads[1], .dbeta = run.grads[0]}, run.stream);
+    run.backend->batchnorm_backward({.z = run.inputs[0],
+                                     .dy = run.doutput,
+                                     .dz = run.doutput,
+                                     .gamma = run.params[1],
+                                     .beta = run.params[0],
+                                     .mean = mean(run),
+                                     .inv_std = mean(run) + channels_,
+                                     .dgamma = run.grads[1],
+                                     .dbeta = run.grads[0]},
+                                    run.stream);
     if (run.dinputs[0].mode != Grad::none)
-      run.backend->copy_channels({.src = run.doutput, .dst = run.dinputs[0].tensor, .mode = run.dinputs[0].mode}, run.stream);
+      run.backend->copy_channels({.src = run.doutput, .dst = run.dinputs[0].tensor, .mode = run.dinputs[0].mode},
+                                 run.stream);
   }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 
@@ -67,12 +97,21 @@ class DropoutLayer final : public Op {
     if (run.training) return apply(run, run.inputs[0], run.output, Grad::overwrite);
     run.backend->copy_channels({.src = run.inputs[0], .dst = run.output}, run.stream);
   }
-  void backward(const OpRun& run) const override { apply(run, run.doutput, run.dinputs[0].tensor, run.dinputs[0].mode); }
+  void backward(const OpRun& run) const override {
+    apply(run, run.doutput, run.dinputs[0].tensor, run.dinputs[0].mode);
+  }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 
  private:
   void apply(const OpRun& run, const Tensor& x, const Tensor& y, Grad mode) const {
-    run.backend->dropout({.x = x, .y = y, .probability = probability_, .seed = run.seed, .iteration = run.iteration, .layer = run.node, .mode = mode}, run.stream);
+    run.backend->dropout({.x = x,
+                          .y = y,
+                          .probability = probability_,
+                          .seed = run.seed,
+                          .iteration = run.iteration,
+                          .layer = run.node,
+                          .mode = mode},
+                         run.stream);
   }
   float probability_;
 };
@@ -84,10 +123,17 @@ class Softmax final : public Op {
   Shape infer(std::span<const Shape> inputs) const override { return inputs[0]; }
   OpNeeds needs(const OpProblem&) const override { return {.output_in_backward = true}; }
   void forward(const OpRun& run) const override {
-    run.backend->softmax_forward({.x = run.inputs[0], .y = run.output, .groups = groups_, .temperature = temperature_}, run.stream);
+    run.backend->softmax_forward({.x = run.inputs[0], .y = run.output, .groups = groups_, .temperature = temperature_},
+                                 run.stream);
   }
   void backward(const OpRun& run) const override {
-    run.backend->softmax_backward({.y = run.output, .dy = run.doutput, .dx = run.dinputs[0].tensor, .groups = groups_, .temperature = temperature_, .mode = run.dinputs[0].mode}, run.stream);
+    run.backend->softmax_backward({.y = run.output,
+                                   .dy = run.doutput,
+                                   .dx = run.dinputs[0].tensor,
+                                   .groups = groups_,
+                                   .temperature = temperature_,
+                                   .mode = run.dinputs[0].mode},
+                                  run.stream);
   }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 
@@ -108,10 +154,20 @@ class Empty final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_activation(Activation activation) { return std::make_unique<ActivationLayer>(activation); }
-std::unique_ptr<Op> make_batchnorm(int channels) { return std::make_unique<BatchNormLayer>(channels); }
-std::unique_ptr<Op> make_dropout(float probability) { return std::make_unique<DropoutLayer>(probability); }
-std::unique_ptr<Op> make_softmax(int groups, float temperature) { return std::make_unique<Softmax>(groups, temperature); }
-std::unique_ptr<Op> make_empty() { return std::make_unique<Empty>(); }
+std::unique_ptr<Op> make_activation(Activation activation) {
+  return std::make_unique<ActivationLayer>(activation);
+}
+std::unique_ptr<Op> make_batchnorm(int channels) {
+  return std::make_unique<BatchNormLayer>(channels);
+}
+std::unique_ptr<Op> make_dropout(float probability) {
+  return std::make_unique<DropoutLayer>(probability);
+}
+std::unique_ptr<Op> make_softmax(int groups, float temperature) {
+  return std::make_unique<Softmax>(groups, temperature);
+}
+std::unique_ptr<Op> make_empty() {
+  return std::make_unique<Empty>();
+}
 
 }  // namespace rook

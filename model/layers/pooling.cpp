@@ -1,6 +1,6 @@
 // [maxpool], [local_avgpool], [avgpool], [upsample], [reorg], [reorg3d].
-#include <cstring>
 #include <fmt/format.h>
+#include <cstring>
 
 #include "base/error.h"
 #include "model/layers/layers.h"
@@ -14,7 +14,9 @@ Shape pooled(const PoolGeometry& g, Shape x) {
   return {g.out_h(x.h), g.out_w(x.w), x.c};
 }
 
-double window_flops(const PoolGeometry& g, Shape y) { return static_cast<double>(g.size_h) * g.size_w * static_cast<double>(y.elements()); }
+double window_flops(const PoolGeometry& g, Shape y) {
+  return static_cast<double>(g.size_h) * g.size_w * static_cast<double>(y.elements());
+}
 
 class MaxPool final : public Op {
  public:
@@ -22,13 +24,21 @@ class MaxPool final : public Op {
   std::string_view kind() const override { return "maxpool"; }
   Shape infer(std::span<const Shape> inputs) const override { return pooled(geometry_, inputs[0]); }
   OpNeeds needs(const OpProblem& problem) const override {
-    return {.saved = problem.training ? static_cast<std::size_t>(problem.output.elements()) * sizeof(std::uint16_t) : 0};
+    return {.saved =
+                problem.training ? static_cast<std::size_t>(problem.output.elements()) * sizeof(std::uint16_t) : 0};
   }
   void forward(const OpRun& run) const override {
-    run.backend->maxpool_forward({.geometry = geometry_, .x = run.inputs[0], .y = run.output, .taps = run.training ? taps(run) : nullptr}, run.stream);
+    run.backend->maxpool_forward(
+        {.geometry = geometry_, .x = run.inputs[0], .y = run.output, .taps = run.training ? taps(run) : nullptr},
+        run.stream);
   }
   void backward(const OpRun& run) const override {
-    run.backend->maxpool_backward({.geometry = geometry_, .dy = run.doutput, .dx = run.dinputs[0].tensor, .taps = taps(run), .mode = run.dinputs[0].mode}, run.stream);
+    run.backend->maxpool_backward({.geometry = geometry_,
+                                   .dy = run.doutput,
+                                   .dx = run.dinputs[0].tensor,
+                                   .taps = taps(run),
+                                   .mode = run.dinputs[0].mode},
+                                  run.stream);
   }
   double flops(std::span<const Shape>, Shape y) const override { return window_flops(geometry_, y); }
 
@@ -46,7 +56,9 @@ class LocalAvgPool final : public Op {
     run.backend->local_avgpool_forward({.geometry = geometry_, .x = run.inputs[0], .y = run.output}, run.stream);
   }
   void backward(const OpRun& run) const override {
-    run.backend->local_avgpool_backward({.geometry = geometry_, .dy = run.doutput, .dx = run.dinputs[0].tensor, .mode = run.dinputs[0].mode}, run.stream);
+    run.backend->local_avgpool_backward(
+        {.geometry = geometry_, .dy = run.doutput, .dx = run.dinputs[0].tensor, .mode = run.dinputs[0].mode},
+        run.stream);
   }
   double flops(std::span<const Shape>, Shape y) const override { return window_flops(geometry_, y); }
 
@@ -58,9 +70,12 @@ class AvgPool final : public Op {
  public:
   std::string_view kind() const override { return "avgpool"; }
   Shape infer(std::span<const Shape> inputs) const override { return {1, 1, inputs[0].c}; }
-  void forward(const OpRun& run) const override { run.backend->avgpool_forward({.x = run.inputs[0], .y = run.output}, run.stream); }
+  void forward(const OpRun& run) const override {
+    run.backend->avgpool_forward({.x = run.inputs[0], .y = run.output}, run.stream);
+  }
   void backward(const OpRun& run) const override {
-    run.backend->avgpool_backward({.dy = run.doutput, .dx = run.dinputs[0].tensor, .mode = run.dinputs[0].mode}, run.stream);
+    run.backend->avgpool_backward({.dy = run.doutput, .dx = run.dinputs[0].tensor, .mode = run.dinputs[0].mode},
+                                  run.stream);
   }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 };
@@ -71,12 +86,20 @@ class Upsample final : public Op {
     if (stride < 1) throw Error(fmt::format("stride={}: upsampling by less than 1 is not supported", stride));
   }
   std::string_view kind() const override { return "upsample"; }
-  Shape infer(std::span<const Shape> inputs) const override { return {inputs[0].h * stride_, inputs[0].w * stride_, inputs[0].c}; }
+  Shape infer(std::span<const Shape> inputs) const override {
+    return {inputs[0].h * stride_, inputs[0].w * stride_, inputs[0].c};
+  }
   void forward(const OpRun& run) const override {
-    run.backend->upsample_forward({.x = run.inputs[0], .y = run.output, .stride = stride_, .scale = scale_}, run.stream);
+    run.backend->upsample_forward({.x = run.inputs[0], .y = run.output, .stride = stride_, .scale = scale_},
+                                  run.stream);
   }
   void backward(const OpRun& run) const override {
-    run.backend->upsample_backward({.dy = run.doutput, .dx = run.dinputs[0].tensor, .stride = stride_, .scale = scale_, .mode = run.dinputs[0].mode}, run.stream);
+    run.backend->upsample_backward({.dy = run.doutput,
+                                    .dx = run.dinputs[0].tensor,
+                                    .stride = stride_,
+                                    .scale = scale_,
+                                    .mode = run.dinputs[0].mode},
+                                   run.stream);
   }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 
@@ -93,7 +116,8 @@ class ReorgLayer final : public Op {
     const Shape x = inputs[0];
     const int square = stride_ * stride_;
     if (reverse_) {
-      if (x.c % square) throw Error(fmt::format("stride={}: {} channels cannot be spread over {} pixels", stride_, x.c, square));
+      if (x.c % square)
+        throw Error(fmt::format("stride={}: {} channels cannot be spread over {} pixels", stride_, x.c, square));
       return {x.h * stride_, x.w * stride_, x.c / square};
     }
     if (x.h % stride_ || x.w % stride_ || (legacy_ && x.c % square))
@@ -101,10 +125,17 @@ class ReorgLayer final : public Op {
     return {x.h / stride_, x.w / stride_, x.c * square};
   }
   void forward(const OpRun& run) const override {
-    run.backend->reorg({.x = run.inputs[0], .y = run.output, .stride = stride_, .legacy = legacy_, .reverse = reverse_}, run.stream);
+    run.backend->reorg({.x = run.inputs[0], .y = run.output, .stride = stride_, .legacy = legacy_, .reverse = reverse_},
+                       run.stream);
   }
   void backward(const OpRun& run) const override {
-    run.backend->reorg({.x = run.doutput, .y = run.dinputs[0].tensor, .stride = stride_, .legacy = legacy_, .reverse = !reverse_, .mode = run.dinputs[0].mode}, run.stream);
+    run.backend->reorg({.x = run.doutput,
+                        .y = run.dinputs[0].tensor,
+                        .stride = stride_,
+                        .legacy = legacy_,
+                        .reverse = !reverse_,
+                        .mode = run.dinputs[0].mode},
+                       run.stream);
   }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 
@@ -115,10 +146,20 @@ class ReorgLayer final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_maxpool(const PoolGeometry& geometry) { return std::make_unique<MaxPool>(geometry); }
-std::unique_ptr<Op> make_local_avgpool(const PoolGeometry& geometry) { return std::make_unique<LocalAvgPool>(geometry); }
-std::unique_ptr<Op> make_avgpool() { return std::make_unique<AvgPool>(); }
-std::unique_ptr<Op> make_upsample(int stride, float scale) { return std::make_unique<Upsample>(stride, scale); }
-std::unique_ptr<Op> make_reorg(int stride, bool legacy, bool reverse) { return std::make_unique<ReorgLayer>(stride, legacy, reverse); }
+std::unique_ptr<Op> make_maxpool(const PoolGeometry& geometry) {
+  return std::make_unique<MaxPool>(geometry);
+}
+std::unique_ptr<Op> make_local_avgpool(const PoolGeometry& geometry) {
+  return std::make_unique<LocalAvgPool>(geometry);
+}
+std::unique_ptr<Op> make_avgpool() {
+  return std::make_unique<AvgPool>();
+}
+std::unique_ptr<Op> make_upsample(int stride, float scale) {
+  return std::make_unique<Upsample>(stride, scale);
+}
+std::unique_ptr<Op> make_reorg(int stride, bool legacy, bool reverse) {
+  return std::make_unique<ReorgLayer>(stride, legacy, reverse);
+}
 
 }  // namespace rook
