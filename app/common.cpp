@@ -37,14 +37,17 @@ void ModelOptions::add(CLI::App& app) {
   app.add_flag("--live", load.live, "of a checkpoint the live weights instead of their average");
 }
 
-void DetectionOptions::add(CLI::App& app) {
+void DetectionOptions::add(CLI::App& app, const char* default_classes) {
+  classes = default_classes;
   app.add_option("--conf", conf, "least confidence of a box")->capture_default_str();
   app.add_option("--nms", nms,
                  "suppression: plain, greedy (darknet's greedynms), diou, or cfg (what the network's cfg says)")
       ->capture_default_str();
   app.add_option("--nms-threshold", nms_threshold, "overlap above which the weaker box goes")->capture_default_str();
-  app.add_flag("--all-classes", all_classes,
-               "of a box every class above --conf, as darknet does, not only the likeliest");
+  app.add_option("--classes", classes,
+                 "of a box: best (only its likeliest class) or all (each class above --conf, as darknet does)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"best", "all"}));
   app.add_option("--resize", resize,
                  "how photos are scaled: half-pixel, align-corners, area (default: as the model was trained)");
   app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)");
@@ -68,7 +71,7 @@ DetectorOptions DetectionOptions::detector(const Network& network, const Compute
           .nms_kind = nms_from_name(nms, network),
           .nms_threshold = nms_threshold,
           .nms_beta = network.nms_beta,
-          .best_class = !all_classes,
+          .best_class = classes == "best",
           .conv = compute.conv};
 }
 

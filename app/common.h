@@ -40,13 +40,14 @@ struct ModelOptions {
   Model read() const { return load_model(model, load); }
 };
 
-// --conf, --nms, --nms-threshold, --all-classes, --resize, --fit, --size, --batch.
+// --conf, --nms, --nms-threshold, --classes, --resize, --fit, --size, --batch.
 struct DetectionOptions {
   float conf = 0.25f, nms_threshold = 0.45f;
   std::string nms = "plain", resize, fit;
   int size = 0, batch = 1;
-  bool all_classes = false;
-  void add(CLI::App& app);
+  std::string classes;
+  // `default_classes`: "best" shows people one box per object; "all" is what evaluators of mAP expect.
+  void add(CLI::App& app, const char* default_classes);
   void apply(Preprocess& preprocess) const;
   DetectorOptions detector(const Network& network, const ComputeOptions& compute,
                            bool training_precision = false) const;

@@ -140,7 +140,7 @@ void add_detect(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("detect", "find objects on pictures");
   options->model.add(*command);
-  options->detection.add(*command);
+  options->detection.add(*command, "best");
   options->compute.add(*command);
   command->add_option("pictures", options->inputs, "pictures, or folders of them")->required()->type_name("IMAGE|DIR");
   command->add_option("--out", options->out, "folder for copies with the boxes drawn on them");

@@ -68,7 +68,7 @@ void add_eval(CLI::App& app) {
   CLI::App* command = app.add_subcommand("eval", "measure a model on labelled photos");
   options->model.add(*command);
   options->data.add(*command, "valid");
-  options->detection.add(*command);
+  options->detection.add(*command, "all");
   options->compute.add(*command);
   command->add_option("--floor", options->floor, "least confidence that counts for mAP")->capture_default_str();
   command->add_option("--json", options->json, "write the result as JSON to a file, or to standard output (-)");
