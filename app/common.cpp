@@ -33,6 +33,8 @@ void ModelOptions::add(CLI::App& app) {
   app.add_option("--model", model, "a run folder, a checkpoint (.safetensors), or NETWORK.cfg:FILE.weights")
       ->required();
   app.add_option("--names", load.names_file, "class names, one per line, where the weights have none");
+  app.add_option("--bn-eps", load.bn_eps,
+                 "darknet weights: what batch norm adds to the variance (darknet 1e-5, OpenCV 1e-6)");
   app.add_flag("--lenient", load.lenient, "unknown keys of a cfg are warnings, as in darknet");
   app.add_flag("--live", load.live, "of a checkpoint the live weights instead of their average");
 }

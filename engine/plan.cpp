@@ -65,6 +65,8 @@ class Planner {
   const Node& node(int index) const { return graph_.nodes()[static_cast<std::size_t>(index)]; }
   int root(int index) { return index == kNetworkInput ? kNetworkInput : at(index).root; }
 
+  static DType logits_type(DType compute) { return compute == DType::f64 ? compute : DType::f32; }
+
   // An op that backward never visits runs as in inference: no statistics, nothing saved.
   bool trains(int index) const { return plan_.request.training && index >= plan_.request.frozen; }
 
@@ -78,7 +80,7 @@ class Planner {
       const bool same = !node(i).op || node(i).op->identity(trains(i));
       at(i).root = same ? root(node(i).inputs.front()) : i;
       at(i).training = trains(i);
-      at(i).output = make_tensor(nullptr, node(i).logits ? DType::f32 : r.compute, r.batch, s.h, s.w, s.c);
+      at(i).output = make_tensor(nullptr, node(i).logits ? logits_type(r.compute) : r.compute, r.batch, s.h, s.w, s.c);
       at(i).doutput = make_tensor(nullptr, r.compute, r.batch, s.h, s.w, s.c);
     }
     // An identity has the type of what it is: a head behind a route must not change what the route reads.

@@ -64,7 +64,9 @@ constexpr std::array kNet = {
     // The optimizer.
     count("batch", "1"), count("subdivisions", "1"), count("time_steps", "1", niche), positive("learning_rate", ".001"),
     fraction("momentum", ".9"), positive("decay", ".0001"), flag("adam"), fraction("B1", ".9"), fraction("B2", ".999"),
-    positive("eps", "1e-6"), fraction("ema_alpha", "0"), positive("loss_scale", "1", ignored),
+    // bn_eps is rook's own: what is added to the variance in batch norm.
+    positive("eps", "1e-6"), positive("bn_eps", "1e-5"), fraction("ema_alpha", "0"),
+    positive("loss_scale", "1", ignored),
     // Its schedule.
     whole("max_batches", "0"), whole("burn_in", "0"), number("power", "4"),
     choice("policy", "constant", "constant step exp poly steps sig random sgdr"), count("step", "1"),

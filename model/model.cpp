@@ -41,7 +41,8 @@ bool is_partial(const fs::path& file) {
 }
 
 Model load_darknet(const std::string& network, const std::string& file, const LoadOptions& options) {
-  const io::Cfg cfg = find_cfg(network, {.lenient = options.lenient});
+  io::Cfg cfg = find_cfg(network, {.lenient = options.lenient});
+  if (options.bn_eps > 0) cfg.sections.front().set("bn_eps", fmt::format("{}", options.bn_eps));
   Model model = make_model(cfg, {}, 0);
   const ImportReport report = import_darknet(*model.network, *model.params, io::read_darknet_weights(file));
   if (report.kind != ImportKind::exact)

@@ -24,6 +24,8 @@ struct LoadOptions {
   std::string names_file;  // class names where the weights have none ("": class_0, class_1, ...)
   bool lenient = false;    // cfg: unknown keys are warnings
   bool live = false;       // of a checkpoint the live weights instead of the EMA
+  // Darknet weights: what batch norm adds to the variance (0: the cfg's, 1e-5 as in darknet). OpenCV takes 1e-6.
+  float bn_eps = 0;
 };
 
 // `what` is a run folder (its best checkpoint, or the last), a checkpoint, or NETWORK:FILE.weights with NETWORK a cfg

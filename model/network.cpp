@@ -52,7 +52,10 @@ class Builder {
     const CfgSection& section = cfg_.layer(index);
     const std::string name = fmt::format("{} [{}] ({}:{})", index, section.type, section.file, section.line);
     if (section.type == "yolo" || section.type == "Gaussian_yolo" || section.type == "region") {
-      if (index == 0) throw Error(fmt::format("{}: a head cannot be the first layer", place(section)));
+      // Others cannot write the wide logits that heads read, and there would be no filters to fit to the classes.
+      const std::string before = index == 0 ? "nothing" : fmt::format("[{}]", cfg_.layer(index - 1).type);
+      if (before != "[convolutional]")
+        throw Error(fmt::format("{}: a head must follow a [convolutional] layer; before this one is {}", place(section), before));
       network_->heads.push_back(read_head(section, index, network_->graph.nodes()[index - 1].output));
       network_->graph.add_head(index - 1, name);
       return;
@@ -133,7 +136,7 @@ class Builder {
       return make_softmax(s.integer("groups", 1), s.number("temperature", 1));
     }
     if (s.type == "activation") return make_activation(activation_of(s, "linear"));
-    if (s.type == "batchnorm") return make_batchnorm(shape_of(inputs[0]).c);
+    if (s.type == "batchnorm") return make_batchnorm(shape_of(inputs[0]).c, bn_eps());
     if (s.type == "empty") return make_empty();
     throw Error(fmt::format("{}: this layer type is not supported by rook (it has the layers of detection networks)",
                             place(s)));
@@ -144,31 +147,36 @@ class Builder {
     const int size = s.integer("size", stride);
     return {.size_h = size,
             .size_w = size,
-            .stride_h = s.integer("stride_y", stride),
-            .stride_w = s.integer("stride_x", stride),
+            .stride_h = stride_of(s, "stride_y", stride),
+            .stride_w = stride_of(s, "stride_x", stride),
             .padding = s.integer("padding", size - 1)};
   }
 
-  static std::unique_ptr<Op> convolutional(const CfgSection& s, int channels) {
+  // stride_x, stride_y: below 1 they stand for `stride`.
+  static int stride_of(const CfgSection& s, const char* key, int stride) {
+    const int value = s.integer(key, -1);
+    return value < 1 ? stride : value;
+  }
+
+  std::unique_ptr<Op> convolutional(const CfgSection& s, int channels) const {
     refuse(s, {"cbn", "antialiasing", "flipped", "dot", "binary", "xnor", "bin_output", "share_index",
                "assisted_excitation", "deform", "sway", "rotate", "stretch", "stretch_sway", "coordconv", "reverse"});
     const int stride = s.integer("stride", 1);
     const int size = s.integer("size", 1);
-    const auto strided = [&](const char* key) {
-      const int value = s.integer(key, -1);
-      return value < 1 ? stride : value;
-    };
     return make_convolution({.filters = s.integer("filters", 1),
                              .size = size,
-                             .stride_h = strided("stride_y"),
-                             .stride_w = strided("stride_x"),
+                             .stride_h = stride_of(s, "stride_y", stride),
+                             .stride_w = stride_of(s, "stride_x", stride),
                              .padding = s.integer("pad", 0) ? size / 2 : s.integer("padding", 0),
                              .dilation = s.integer("dilation", 1),
                              .groups = s.integer("groups", 1),
                              .batch_normalize = s.integer("batch_normalize", 0) != 0,
                              .activation = activation_of(s, "logistic"),
-                             .channels = channels});
+                             .channels = channels,
+                             .bn_eps = bn_eps()});
   }
+
+  float bn_eps() const { return cfg_.net().number("bn_eps", 1e-5f); }
 
   const io::Cfg& cfg_;
   std::unique_ptr<Network> network_;

@@ -14,8 +14,6 @@
 namespace rook {
 namespace {
 
-constexpr float kEps = 1e-5f;
-
 class Convolution final : public Op {
  public:
   explicit Convolution(const ConvolutionSpec& spec) : spec_(spec) {
@@ -105,7 +103,7 @@ class Convolution final : public Op {
                                       .running_mean = run.params[2],
                                       .running_var = run.params[3],
                                       .momentum = run.bn_momentum,
-                                      .eps = kEps,
+                                      .eps = spec_.bn_eps,
                                       .activation = spec_.activation},
                                      run.stream);
     } else if (spec_.activation != Activation::linear) {
@@ -243,7 +241,7 @@ class Convolution final : public Op {
     for (int k = 0; k < geometry_.k; ++k) {
       double factor = 1, shift = run.params[0][k];
       if (spec_.batch_normalize) {
-        factor = run.params[1][k] / std::sqrt(static_cast<double>(run.params[3][k]) + kEps);
+        factor = run.params[1][k] / std::sqrt(static_cast<double>(run.params[3][k]) + spec_.bn_eps);
         shift -= factor * run.params[2][k];
       }
       bias[k] = static_cast<float>(shift);

@@ -18,12 +18,13 @@ struct ConvolutionSpec {
   bool batch_normalize = false;
   Activation activation = Activation::linear;
   int channels = 0;  // of the input
+  float bn_eps = 1e-5f;
 };
 
 // Convolution, then batch norm or bias, then the activation. In inference and where frozen the batch norm is folded
 // into weights and bias and the activation fused where the implementation can.
 std::unique_ptr<Op> make_convolution(const ConvolutionSpec& spec);
-std::unique_ptr<Op> make_batchnorm(int channels);
+std::unique_ptr<Op> make_batchnorm(int channels, float eps);
 std::unique_ptr<Op> make_activation(Activation activation);
 std::unique_ptr<Op> make_maxpool(const PoolGeometry& geometry);
 std::unique_ptr<Op> make_local_avgpool(const PoolGeometry& geometry);

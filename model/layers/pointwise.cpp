@@ -30,7 +30,7 @@ class ActivationLayer final : public Op {
 
 class BatchNormLayer final : public Op {
  public:
-  explicit BatchNormLayer(int channels) : channels_(channels) {}
+  BatchNormLayer(int channels, float eps) : channels_(channels), eps_(eps) {}
   std::string_view kind() const override { return "batchnorm"; }
   Shape infer(std::span<const Shape> inputs) const override { return inputs[0]; }
   std::vector<ParamSpec> params() const override {
@@ -50,7 +50,8 @@ class BatchNormLayer final : public Op {
                                         .gamma = run.params[1],
                                         .beta = run.params[0],
                                         .running_mean = run.params[2],
-                                        .running_var = run.params[3]},
+                                        .running_var = run.params[3],
+                                        .eps = eps_},
                                        run.stream);
       return;
     }
@@ -62,7 +63,8 @@ class BatchNormLayer final : public Op {
                                     .inv_std = mean(run) + channels_,
                                     .running_mean = run.params[2],
                                     .running_var = run.params[3],
-                                    .momentum = run.bn_momentum},
+                                    .momentum = run.bn_momentum,
+                                    .eps = eps_},
                                    run.stream);
   }
   void backward(const OpRun& run) const override {
@@ -85,6 +87,7 @@ class BatchNormLayer final : public Op {
  private:
   static float* mean(const OpRun& run) { return reinterpret_cast<float*>(run.saved); }
   int channels_;
+  float eps_;
 };
 
 class DropoutLayer final : public Op {
@@ -157,8 +160,8 @@ class Empty final : public Op {
 std::unique_ptr<Op> make_activation(Activation activation) {
   return std::make_unique<ActivationLayer>(activation);
 }
-std::unique_ptr<Op> make_batchnorm(int channels) {
-  return std::make_unique<BatchNormLayer>(channels);
+std::unique_ptr<Op> make_batchnorm(int channels, float eps) {
+  return std::make_unique<BatchNormLayer>(channels, eps);
 }
 std::unique_ptr<Op> make_dropout(float probability) {
   return std::make_unique<DropoutLayer>(probability);
