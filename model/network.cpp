@@ -136,7 +136,7 @@ class Builder {
       return make_softmax(s.integer("groups", 1), s.number("temperature", 1));
     }
     if (s.type == "activation") return make_activation(activation_of(s, "linear"));
-    if (s.type == "batchnorm") return make_batchnorm(shape_of(inputs[0]).c);
+    if (s.type == "batchnorm") return make_batchnorm(shape_of(inputs[0]).c, bn_eps());
     if (s.type == "empty") return make_empty();
     throw Error(fmt::format("{}: this layer type is not supported by rook (it has the layers of detection networks)",
                             place(s)));
@@ -158,7 +158,7 @@ class Builder {
     return value < 1 ? stride : value;
   }
 
-  static std::unique_ptr<Op> convolutional(const CfgSection& s, int channels) {
+  std::unique_ptr<Op> convolutional(const CfgSection& s, int channels) const {
     refuse(s, {"cbn", "antialiasing", "flipped", "dot", "binary", "xnor", "bin_output", "share_index",
                "assisted_excitation", "deform", "sway", "rotate", "stretch", "stretch_sway", "coordconv", "reverse"});
     const int stride = s.integer("stride", 1);
@@ -172,8 +172,11 @@ class Builder {
                              .groups = s.integer("groups", 1),
                              .batch_normalize = s.integer("batch_normalize", 0) != 0,
                              .activation = activation_of(s, "logistic"),
-                             .channels = channels});
+                             .channels = channels,
+                             .bn_eps = bn_eps()});
   }
+
+  float bn_eps() const { return cfg_.net().number("bn_eps", 1e-5f); }
 
   const io::Cfg& cfg_;
   std::unique_ptr<Network> network_;
