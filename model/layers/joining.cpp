@@ -134,7 +134,7 @@ class ScaleChannels final : public Activated {
           fmt::format("a gate of {}x{}x{} does not fit the {}x{}x{} it scales", gate.w, gate.h, gate.c, x.w, x.h, x.c));
     return x;
   }
-  double flops(std::span<const Shape>, Shape y) const override { return static_cast<double>(y.elements()); }
+  double flops(std::span<const Shape>, Shape) const override { return 0; }  // darknet does not count them
 
  private:
   bool reads_inputs() const override { return true; }
@@ -163,7 +163,7 @@ class Sam final : public Activated {
                               inputs[1].w, inputs[1].h, inputs[1].c));
     return inputs[0];
   }
-  double flops(std::span<const Shape>, Shape y) const override { return static_cast<double>(y.elements()); }
+  double flops(std::span<const Shape>, Shape) const override { return 0; }  // darknet does not count them
 
  private:
   bool reads_inputs() const override { return true; }

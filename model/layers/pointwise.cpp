@@ -1,4 +1,7 @@
 // Layers of one input that keep its shape: [activation], [batchnorm], [dropout], [softmax], [empty].
+#include <fmt/format.h>
+
+#include "base/error.h"
 #include "engine/arena.h"
 #include "model/layers/layers.h"
 
@@ -123,7 +126,11 @@ class Softmax final : public Op {
  public:
   Softmax(int groups, float temperature) : groups_(groups), temperature_(temperature) {}
   std::string_view kind() const override { return "softmax"; }
-  Shape infer(std::span<const Shape> inputs) const override { return inputs[0]; }
+  Shape infer(std::span<const Shape> inputs) const override {
+    if (groups_ < 1 || inputs[0].c % groups_ != 0)
+      throw Error(fmt::format("groups={} does not divide {} channels", groups_, inputs[0].c));
+    return inputs[0];
+  }
   OpNeeds needs(const OpProblem&) const override { return {.output_in_backward = true}; }
   void forward(const OpRun& run) const override {
     run.backend->softmax_forward({.x = run.inputs[0], .y = run.output, .groups = groups_, .temperature = temperature_},
