@@ -131,7 +131,7 @@ inline double relative_difference(const std::vector<double>& a, const std::vecto
 }
 
 // The folder of real data, or nothing (and a message that says so).
-inline std::filesystem::path assets(const char* what) {
+inline std::filesystem::path assets(const std::string& what) {
   const char* folder = std::getenv("ROOK_ASSETS");
   if (!folder || !*folder) {
     MESSAGE("skipped, ROOK_ASSETS is not set: ", what);
