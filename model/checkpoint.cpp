@@ -25,6 +25,8 @@ std::vector<float> take_arrays(const io::SafeTensors& file, const std::string& p
   std::vector<float> values(static_cast<std::size_t>(layout.total()));
   for (const Param& param : layout.all()) {
     const io::SafeTensor& tensor = file.at(prefix + param.name);
+    if (tensor.dtype != "F32")
+      throw Error(fmt::format("{}: {}{} is {}; checkpoints hold F32", file.file, prefix, param.name, tensor.dtype));
     if (tensor.shape != param.spec.shape)
       throw Error(
           fmt::format("{}: {}{} has another shape than the network in its own cfg", file.file, prefix, param.name));
@@ -47,6 +49,11 @@ nlohmann::json parse_json(const io::SafeTensors& file, const std::string& key) {
   } catch (const nlohmann::json::exception& error) {
     throw Error(fmt::format("{}: '{}' in its metadata is not valid JSON: {}", file.file, key, error.what()));
   }
+}
+
+// Lenient: whoever trained with this cfg has accepted what it warns of.
+io::Cfg parse_own_cfg(const Checkpoint& checkpoint, const std::string& file) {
+  return io::parse_cfg(checkpoint.cfg, file, {.lenient = true});
 }
 
 }  // namespace
@@ -85,7 +92,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   checkpoint.preprocess = {.resampling = resampling_from_name(metadata(file, "resize")),
                            .fit = fit_from_name(metadata(file, "fit"))};
   checkpoint.state = parse_json(file, "state");
-  const auto network = build_network(io::parse_cfg(checkpoint.cfg, path.string()));
+  const auto network = build_network(parse_own_cfg(checkpoint, path.string()));
   const Params layout(network->graph);
   checkpoint.values = take_arrays(file, "", layout);
   const bool has_ema = std::any_of(file.tensors.begin(), file.tensors.end(),
@@ -101,7 +108,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
 }
 
 Model to_model(const Checkpoint& checkpoint, const std::string& source, bool live) {
-  io::Cfg cfg = io::parse_cfg(checkpoint.cfg, source);
+  io::Cfg cfg = parse_own_cfg(checkpoint, source);
   cfg.name = checkpoint.cfg_name;
   Model model;
   model.network = build_network(cfg);
