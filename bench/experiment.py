@@ -37,9 +37,10 @@ def parse():
     parser.add_argument("--variants", default="v1,v2,v3", help="which, by commas (default: v1,v2,v3)")
     parser.add_argument("--fast-net", choices=sorted(FAST_NETS), help="adds the variant `fast`: v1 with this network")
     parser.add_argument("--out", default=str(common.ROOT / "runs" / "experiment"), help="folder of the runs")
-    parser.add_argument("--reuse", action="store_true", help="take finished runs of --out as they are instead of refusing them")
+    parser.add_argument("--reuse", action="store_true", help="take finished runs of --out as they are")
     for name in (*VARIANTS, "all"):
-        parser.add_argument(f"--{name}-args", default="", metavar="FLAGS", help=f"flags for `rook train` of {'every variant' if name == 'all' else name}")
+        whose = "every variant" if name == "all" else name
+        parser.add_argument(f"--{name}-args", default="", metavar="FLAGS", help=f"flags for `rook train` of {whose}")
     options = parser.parse_args()
     wanted = {*filter(None, options.variants.split(",")), *(["fast"] if options.fast_net else [])}
     options.variants = [v for v in VARIANTS if v in wanted]
@@ -67,6 +68,11 @@ def flags_of(variant, seed, options):
         own["fast"] = ["--arch", arch, "--from", weights / file, *few]
     extra = shlex.split(options.all_args) + shlex.split(getattr(options, f"{variant}_args"))
     return ["--data", options.assets / "chess", *MERGE, "--seed", seed, *own[variant], *extra]
+
+
+def published(flags, options):
+    """Without the folders of this machine."""
+    return [str(f).replace(str(options.assets), "$ROOK_ASSETS").replace(options.out, "runs/experiment") for f in flags]
 
 
 def read_metrics(run):
@@ -100,7 +106,7 @@ def train(variant, seed, options):
     evaluations = [line for line in metrics if line["type"] == "eval"]
     reached = [e["seconds"] for e in evaluations if e["map50"] >= GOAL]
     figures = {
-        "variant": variant, "seed": seed, "commit": common.commit(), "flags": [str(f).replace(str(options.assets), "$ROOK_ASSETS") for f in flags_of(variant, seed, options)],
+        "variant": variant, "seed": seed, "commit": common.commit(), "flags": published(flags_of(variant, seed, options), options),
         "minutes": wall / 60, "minutes_to_goal": reached[0] / 60 if reached else None,
         "epochs": metrics[-1]["epoch"], "map50_early": early_map(evaluations),
         "best_valid_map50_while_training": max((e["map50"] for e in evaluations), default=None),
@@ -109,7 +115,8 @@ def train(variant, seed, options):
         report = common.rook_json("eval", "--model", str(run), "--data", str(options.assets / "chess"), *MERGE, "--split", split)
         figures[split] = {key: report[key] for key in ("map50", "map50_95", "darknet_map50", "precision", "recall", "f1", "per_class")}
     (run / "experiment.json").write_text(json.dumps(figures, indent=1) + "\n")
-    common.say(f"{variant}, seed {seed}: {figures['minutes']:.2f} min, mAP50 {figures['valid']['map50']:.4f} valid, {figures['test']['map50']:.4f} test")
+    common.say(f"{variant}, seed {seed}: {figures['minutes']:.2f} min, mAP50 {figures['valid']['map50']:.4f} valid, "
+               f"{figures['test']['map50']:.4f} test")
     return figures
 
 
@@ -124,27 +131,30 @@ def row(label, runs):
     """Medians over the seeds, with the extremes where there are several."""
 
     def of(pick, show):
-        values = [pick(run) for run in runs]
-        if any(v is None for v in values):
-            missed = sum(v is None for v in values)
-            return "-" if missed == len(values) else f"{show(statistics.median(v for v in values if v is not None))} (of {len(values) - missed}/{len(values)})"
-        middle = show(statistics.median(values))
-        return middle if len(values) == 1 else f"{middle} ({show(min(values))}-{show(max(values))})"
+        values = [value for value in map(pick, runs) if value is not None]
+        if not values:
+            return "-"
+        text = show(statistics.median(values))
+        if len(values) > 1:
+            text += f" ({show(min(values))}-{show(max(values))})"
+        return text if len(values) == len(runs) else f"{text}, {len(values)} of {len(runs)} runs"
 
     def minutes(value):
         return f"{value:.1f}"
 
-    return [label, of(lambda r: r["minutes"], minutes), of(lambda r: r["minutes_to_goal"], minutes), of(lambda r: r["map50_early"], percent),
+    return [label, of(lambda r: r["minutes"], minutes), of(lambda r: r["minutes_to_goal"], minutes),
+            of(lambda r: r["map50_early"], percent),
             of(lambda r: r["valid"]["map50"], percent), of(lambda r: r["test"]["map50"], percent),
             of(lambda r: r["valid"]["map50_95"], percent), of(lambda r: r["test"]["map50_95"], percent)]
 
 
-HEADER = ["", "minutes", f"minutes to {GOAL:.3f}", f"valid mAP50 at {EARLY} epochs", "valid mAP50", "test mAP50", "valid mAP50:95", "test mAP50:95"]
+HEADER = ["", "minutes", f"minutes to {GOAL:.3f}", f"valid mAP50 at {EARLY} epochs", "valid mAP50", "test mAP50",
+          "valid mAP50:95", "test mAP50:95"]
 
 
 def print_result(result, options):
-    labels = {"v1": "v1: 102 photos, imported weights", "v2": "v2: 102 photos, random weights", "v3": "v3: v1 continued on 202 photos",
-              "fast": f"v1 with {options.fast_net}"}
+    labels = {"v1": "v1: 102 photos, imported weights", "v2": "v2: 102 photos, random weights",
+              "v3": "v3: v1 continued on 202 photos", "fast": f"v1 with {options.fast_net}"}
     rows = [row(labels[v], [r for r in result["runs"] if r["variant"] == v]) for v in options.variants]
     for name, scores in (result["nearest_photo"] or {}).items():
         rows.append([f"boxes of the nearest of {name} training photos", "", "", "", percent(scores["valid"]), percent(scores["test"]), "", ""])

@@ -98,7 +98,8 @@ def main():
         steps = str(options.steps)
 
         def rook(precision):
-            return lambda: common.rook_json("bench", "net", "--arch", options.arch, "--batch", "1", "--precision", precision, "--repetitions", steps)
+            return lambda: common.rook_json("bench", "net", "--arch", options.arch, "--batch", "1", "--precision", precision,
+                                            "--repetitions", steps)
 
         contestants = {"rook f32": rook("f32"), "OpenCV dnn f32": lambda: ask("infer", cfg, weights, steps), "rook bf16": rook("bf16")}
         measured = common.in_turn(contestants, options.rounds)

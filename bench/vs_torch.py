@@ -103,7 +103,8 @@ class Trainer:
         self.loss = YoloLoss(heads, size)
         convs = [p for p in self.model.parameters() if p.dim() == 4]
         others = [p for p in self.model.parameters() if p.dim() != 4]
-        self.optimizer = torch.optim.AdamW([{"params": convs, "weight_decay": 0.02}, {"params": others, "weight_decay": 0}], lr=1e-3, foreach=True)
+        groups = [{"params": convs, "weight_decay": 0.02}, {"params": others, "weight_decay": 0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-3, foreach=True)
         self.live = [v.detach() for v in [*self.model.parameters(), *self.model.buffers()] if v.is_floating_point()]
         self.average = [v.clone() for v in self.live]
         self.steps = 0
@@ -212,9 +213,11 @@ def train(options):
             return lambda: ask("train", cfg, weights, mode, options.batch, options.steps, **kernels(default))
 
         modes = TRAIN_MODES
-        contestants = {"rook bf16": rook("bf16"), "rook f32": rook("f32")} | {name: torch(*mode) for name, mode in modes.items()}
+        contestants = {"rook bf16": rook("bf16"), "rook f32": rook("f32")}
+        contestants |= {name: torch(*mode) for name, mode in modes.items()}
         measured = common.in_turn(contestants, options.rounds)
-    found = [common.ratios(measured, "rook bf16", list(modes)), common.ratios(measured, "rook f32", [n for n in modes if " f32" in n])]
+    found = [common.ratios(measured, "rook bf16", list(modes)),
+             common.ratios(measured, "rook f32", [name for name in modes if " f32" in name])]
     result = {"bench": "train", "arch": options.arch, "size": size, "batch": options.batch, "classes": options.classes, "steps": options.steps,
               "agreement": agreement, "measured": measured, "ratios": found}
     return result, f"Training step, {options.arch} at {size}, batch {options.batch}, {options.classes} classes"
@@ -233,9 +236,11 @@ def infer(options):
             return lambda: ask("infer", cfg, weights, mode, options.steps, **kernels(default))
 
         modes = INFER_MODES
-        contestants = {"rook bf16": rook("bf16"), "rook f32": rook("f32")} | {name: torch(*mode) for name, mode in modes.items()}
+        contestants = {"rook bf16": rook("bf16"), "rook f32": rook("f32")}
+        contestants |= {name: torch(*mode) for name, mode in modes.items()}
         measured = common.in_turn(contestants, options.rounds)
-    found = [common.ratios(measured, "rook bf16", list(modes)), common.ratios(measured, "rook f32", [n for n in modes if " f32" in n])]
+    found = [common.ratios(measured, "rook bf16", list(modes)),
+             common.ratios(measured, "rook f32", [name for name in modes if " f32" in name])]
     result = {"bench": "infer", "arch": options.arch, "size": size, "batch": 1, "steps": options.steps, "agreement": agreement,
               "measured": measured, "ratios": found}
     return result, f"Inference, {options.arch} at {size}, one photo"
