@@ -62,6 +62,7 @@ json to_json(const TrainConfig& c) {
           {"schedule",
            {{"policy", rook::name_of(s.policy)},
             {"base", s.base},
+            {"iterations", s.iterations},
             {"warmup", s.warmup},
             {"warmup_power", s.warmup_power},
             {"minimum", s.minimum},
@@ -130,6 +131,7 @@ TrainConfig train_config_from_json(const json& j) try {
   const json& s = j.at("schedule");
   c.schedule.policy = policy_from_name(s.at("policy").get<std::string>());
   s.at("base").get_to(c.schedule.base);
+  s.at("iterations").get_to(c.schedule.iterations);
   s.at("warmup").get_to(c.schedule.warmup);
   s.at("warmup_power").get_to(c.schedule.warmup_power);
   s.at("minimum").get_to(c.schedule.minimum);
