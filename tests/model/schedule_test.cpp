@@ -1,0 +1,228 @@
+// Learning rates by iteration against numbers computed by hand (darknet.md 7.3), and configurations as JSON.
+#include "model/schedule.h"
+
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "model/train_config.h"
+#include "model/zoo.h"
+#include "tests/model/tiny.h"
+
+using namespace rook;
+using namespace rook::test;
+
+namespace {
+
+bool near(float actual, double expected) {
+  return std::abs(actual - expected) <= 1e-6 * std::abs(expected) + 1e-12;
+}
+
+Schedule of(const char* net) {
+  return schedule_of(
+      tiny_cfg("conv filters=1 size=1 activation=linear", std::string("width=16 height=16 channels=3 ") + net).net());
+}
+
+}  // namespace
+
+TEST_CASE("schedule: darknet's warm-up, then steps") {
+  const Schedule s =
+      of("learning_rate=.00261 burn_in=1000 max_batches=500200 policy=steps steps=400000,450000 scales=.1,.2");
+  CHECK(near(rate(s, 1), 0.00261 * 1e-12));
+  CHECK(near(rate(s, 500), 0.00261 / 16));
+  CHECK(near(rate(s, 999), 0.00261 * std::pow(0.999, 4)));
+  CHECK(near(rate(s, 1000), 0.00261));
+  CHECK(near(rate(s, 399999), 0.00261));
+  CHECK(near(rate(s, 400000), 0.000261));  // from the iteration that is named
+  CHECK(near(rate(s, 449999), 0.000261));
+  CHECK(near(rate(s, 450000), 0.0000522));
+  CHECK(near(rate(s, 500200), 0.0000522));
+}
+
+TEST_CASE("schedule: every policy by hand") {
+  CHECK(near(rate(of("learning_rate=.5"), 12345), 0.5));
+  CHECK(near(rate(of("learning_rate=.5 policy=constant burn_in=10 power=2"), 5), 0.125));
+  const Schedule step = of("learning_rate=.8 policy=step step=100 scale=.5");
+  CHECK(near(rate(step, 99), 0.8));
+  CHECK(near(rate(step, 100), 0.4));
+  CHECK(near(rate(step, 399), 0.1));
+  const Schedule exponential = of("learning_rate=2 policy=exp gamma=.9");
+  CHECK(near(rate(exponential, 1), 1.8));
+  CHECK(near(rate(exponential, 3), 1.458));
+  const Schedule poly = of("learning_rate=.1 policy=poly power=2 max_batches=1000");
+  CHECK(near(rate(poly, 500), 0.025));
+  CHECK(near(rate(poly, 900), 0.001));
+  CHECK(rate(poly, 1000) == 0);
+  CHECK(rate(poly, 1001) == 0);
+  const Schedule sigmoid = of("learning_rate=4 policy=sig gamma=.5 step=10");
+  CHECK(near(rate(sigmoid, 10), 2));
+  CHECK(near(rate(sigmoid, 12), 4 / (1 + std::exp(1.0))));
+  const Schedule restarts = of("learning_rate=1 policy=sgdr sgdr_cycle=100 sgdr_mult=2 learning_rate_min=.1");
+  CHECK(near(rate(restarts, 50), 0.55));
+  CHECK(near(rate(restarts, 100), 1));  // the second cycle is twice as long
+  CHECK(near(rate(restarts, 200), 0.55));
+  CHECK(near(rate(restarts, 150), 0.1 + 0.9 * 0.5 * (1 + std::cos(M_PI / 4))));
+  CHECK(near(rate(restarts, 300), 1));
+  const Schedule random = of("learning_rate=1 policy=random power=2");
+  std::set<float> values;
+  for (int i = 1; i <= 100; ++i) {
+    values.insert(rate(random, i));
+    CHECK(rate(random, i) == rate(random, i));
+  }
+  CHECK(values.size() > 90);
+  CHECK((*values.begin() >= 0 && *values.rbegin() < 1));
+}
+
+TEST_CASE("schedule: cosine with a linear warm-up") {
+  const Schedule s{
+      .policy = Policy::cosine, .base = 0.01f, .iterations = 110, .warmup = 10, .warmup_power = 1, .minimum = 0.02f};
+  CHECK(near(rate(s, 1), 0.001));
+  CHECK(near(rate(s, 9), 0.009));
+  CHECK(near(rate(s, 10), 0.01));
+  CHECK(near(rate(s, 60), 0.0051));
+  CHECK(near(rate(s, 110), 0.0002));
+  CHECK(near(rate(s, 500), 0.0002));
+}
+
+TEST_CASE("schedule: names and errors") {
+  for (const Policy p : {Policy::constant, Policy::step, Policy::steps, Policy::exp, Policy::poly, Policy::random,
+                         Policy::sig, Policy::sgdr, Policy::cosine})
+    CHECK(policy_from_name(name_of(p)) == p);
+  CHECK_THROWS_WITH_AS(policy_from_name("linear"), doctest::Contains("'linear' is not one of constant"), Error);
+  CHECK_THROWS_AS(of("policy=steps steps=10,20 scales=.1"), Error);
+  CHECK(of("").policy == Policy::constant);
+  CHECK(of("").base == 0.001f);
+}
+
+TEST_CASE("configuration: everything that differs from the defaults survives JSON") {
+  TrainConfig c;
+  c.recipe = "own";
+  c.width = 96;
+  c.height = 128;
+  c.batch = 12;
+  c.subdivisions = 3;
+  c.epochs = 7.25;
+  c.optimizer = OptimizerKind::sgd;
+  c.decay = 0.0005f;
+  c.momentum = 0.949f;
+  c.beta2 = 0.99f;
+  c.schedule = {.policy = Policy::steps,
+                .base = 0.00261f,
+                .iterations = 6000,
+                .warmup = 17,
+                .warmup_power = 4,
+                .minimum = 0.5f,
+                .steps = {10, 20},
+                .scales = {0.1f, 0.3f},
+                .step = 3,
+                .scale = 0.7f,
+                .gamma = 0.8f,
+                .power = 2,
+                .cycle = 5,
+                .cycle_mult = 3};
+  c.ema = 0.5f;
+  c.bn_momentum = 0.03f;
+  c.clip = 3;
+  c.freeze = 29;
+  c.loss = LossMode::darknet;
+  c.weights = {.box = 1.5f,
+               .objectness = 2.5f,
+               .classes = 3.5f,
+               .ignore_thresh = 0.45f,
+               .iou_thresh = 0.35f,
+               .label_smooth = 0.1f,
+               .box_loss = BoxLoss::giou};
+  c.objectness_bias = -3;
+  c.class_bias = -1;
+  c.augment = {.jitter = 0.3f,
+               .resize = 1.5f,
+               .scale = 0.1f,
+               .aspect = 0.2f,
+               .shift = 0.3f,
+               .flip = 0.25f,
+               .hue = 0.1f,
+               .saturation = 1.6f,
+               .exposure = 1.7f,
+               .mosaic = 0.75f,
+               .mosaic_bound = false,
+               .min_visible = 0.4f};
+  c.mosaic_until = 0.6f;
+  c.stages = {{.share = 0.25f, .width = 64, .height = 32}, {.share = 0.5f, .width = 96, .height = 96}};
+  c.multi_scale = 1.4f;
+  c.preprocess = {.resampling = Resampling::half_pixel, .fit = Fit::letterbox};
+  c.max_truths = 33;
+  c.eval_every = 0.5;
+  c.eval_from = 2.5;
+  c.until_map50 = 0.985;
+  c.patience = 4;
+  c.seed = 0xfedcba9876543210u;
+  c.precision = DType::bf16;
+  const nlohmann::json json = to_json(c);
+  CHECK(to_json(train_config_from_json(json)) == json);
+  CHECK(to_json(train_config_from_json(nlohmann::json::parse(json.dump()))) == json);
+  // No key has been left at its default: what is not written would not be noticed above.
+  const nlohmann::json defaults = to_json(TrainConfig{});
+  for (const auto& [key, value] : json.items()) {
+    CAPTURE(key);
+    CHECK(value != defaults.at(key));
+    if (!value.is_object()) continue;
+    for (const auto& [inner, inner_value] : value.items()) {
+      CAPTURE(inner);
+      CHECK(inner_value != defaults.at(key).at(inner));
+    }
+  }
+  const TrainConfig back = train_config_from_json(json);
+  CHECK(back.seed == c.seed);
+  CHECK(back.schedule.base == c.schedule.base);
+  CHECK(back.precision == DType::bf16);
+  CHECK(back.stages.size() == 2);
+}
+
+TEST_CASE("configuration: every key is missed by name, and wrong values are refused") {
+  const nlohmann::json good = to_json(TrainConfig{});
+  for (const auto& [key, value] : good.items()) {
+    nlohmann::json bad = good;
+    bad.erase(key);
+    CHECK_THROWS_WITH_AS(train_config_from_json(bad), doctest::Contains(key.c_str()), Error);
+  }
+  for (const auto& [key, value] : {std::pair{"optimizer", "adam"},
+                                   {"loss", "mse"},
+                                   {"resize", "nearest"},
+                                   {"fit", "crop"},
+                                   {"precision", "int8"}}) {
+    nlohmann::json bad = good;
+    bad[key] = value;
+    CHECK_THROWS_AS(train_config_from_json(bad), Error);
+  }
+  nlohmann::json bad = good;
+  bad["batch"] = "eight";
+  CHECK_THROWS_AS(train_config_from_json(bad), Error);
+  CHECK_THROWS_AS(train_config_from_json(nlohmann::json::array()), Error);
+}
+
+TEST_CASE("configuration: recipes") {
+  const io::Cfg cfg = find_cfg("yolov4-tiny");
+  for (const RecipeText& text : recipe_texts()) {
+    const TrainConfig config = recipe(text.name, cfg);
+    CHECK(config.recipe == text.name);
+    CHECK(std::string(text.text).size() > 20);
+    CHECK(to_json(train_config_from_json(to_json(config))) == to_json(config));
+  }
+  CHECK_THROWS_WITH_AS(recipe("fast", cfg), doctest::Contains("'fast' is not one of transfer"), Error);
+  // `cfg` trains as darknet reads the file.
+  const io::Cfg own = tiny_cfg(
+      "conv filters=14 size=1 activation=linear | yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2 jitter=.3 random=1 "
+      "resize=1.5 max=90",
+      "width=32 height=32 channels=3 batch=64 subdivisions=8 momentum=.949 decay=.0005 learning_rate=.002 burn_in=100 "
+      "max_batches=6000 policy=steps steps=4800,5400 scales=.1,.1 hue=.1 saturation=1.5 exposure=1.4 mosaic=1 "
+      "letter_box=1 flip=0");
+  const TrainConfig c = recipe("cfg", own);
+  CHECK((c.batch == 64 && c.subdivisions == 8 && c.optimizer == OptimizerKind::sgd && c.loss == LossMode::darknet));
+  CHECK((c.momentum == 0.949f && c.decay == 0.0005f && c.ema == 0 && c.clip == 0));
+  CHECK((c.epochs == 0 && c.schedule.iterations == 6000 && c.schedule.warmup == 100 &&
+         c.schedule.policy == Policy::steps));
+  CHECK((c.augment.jitter == 0.3f && c.augment.resize == 1.5f && c.augment.hue == 0.1f &&
+         c.augment.saturation == 1.5f && c.augment.exposure == 1.4f));
+  CHECK((c.augment.flip == 0 && c.augment.mosaic > 0 && c.multi_scale == 1.4f && c.max_truths == 90 &&
+         c.preprocess.fit == Fit::letterbox));
+}
