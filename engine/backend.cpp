@@ -8,30 +8,49 @@ namespace rook {
 
 #define ROOK_CPU_OP(op, Args) .op = cpu::op,
 #define ROOK_REF_OP(op, Args) .op = ref::op,
+#define ROOK_CPU_WORKSPACE(op, Args) .op##_workspace = cpu::op##_workspace,
+#define ROOK_REF_WORKSPACE(op, Args) .op##_workspace = ref::op##_workspace,
 
 const Backend& cpu_backend() {
-  static const Backend backend{.name = "cpu",
-                               .device = Device::cpu,
-                               ROOK_OP_LIST(ROOK_CPU_OP).yolo_loss_workspace = cpu::yolo_loss_workspace,
-                               .conv_rows = cpu::conv_rows};
+  static const Backend backend{
+      .name = "cpu",
+      .device = Device::cpu,
+      .runtime = &cpu::runtime(),
+      ROOK_OP_LIST(ROOK_CPU_OP) ROOK_WORKSPACE_LIST(ROOK_CPU_WORKSPACE).conv_rows = cpu::conv_rows};
   return backend;
 }
 
 const Backend& ref_backend() {
-  static const Backend backend{.name = "ref",
-                               .device = Device::cpu,
-                               ROOK_OP_LIST(ROOK_REF_OP).yolo_loss_workspace = ref::yolo_loss_workspace,
-                               .conv_rows = ref::conv_rows};
+  static const Backend backend{
+      .name = "ref",
+      .device = Device::cpu,
+      .runtime = &cpu::runtime(),
+      ROOK_OP_LIST(ROOK_REF_OP) ROOK_WORKSPACE_LIST(ROOK_REF_WORKSPACE).conv_rows = ref::conv_rows};
   return backend;
 }
 
-#undef ROOK_CPU_OP
-#undef ROOK_REF_OP
+namespace {
+
+const Backend& usable(const Backend* backend, std::string_view name) {
+  if (!backend) throw Error(fmt::format("device '{}': this rook was built without it (README, Building)", name));
+  if (const std::string reason = backend->runtime->unusable(); !reason.empty())
+    throw Error(fmt::format("device '{}': {}; take --device cpu", name, reason));
+  return *backend;
+}
+
+}  // namespace
+
+std::string why_no_gpu() {
+  return cuda_backend() ? cuda_backend()->runtime->unusable() : std::string();
+}
 
 const Backend& find_backend(std::string_view name) {
-  if (name == "auto" || name == "cpu") return cpu_backend();
+  if (name == "auto") return cuda_backend() && why_no_gpu().empty() ? *cuda_backend() : cpu_backend();
+  if (name == "cpu") return cpu_backend();
   if (name == "ref") return ref_backend();
-  throw Error(fmt::format("device '{}' is not known; there are: auto, cpu, ref", name));
+  if (name == "cuda") return usable(cuda_backend(), name);
+  if (name == "emu") return usable(emu_backend(), name);
+  throw Error(fmt::format("device '{}' is not known; there are: auto, cpu, cuda, emu, ref", name));
 }
 
 bool cpu_has_bf16() {

@@ -59,6 +59,12 @@ void check_args(const BatchNormBackward& a) {
   check_pointers(operation, {a.gamma, a.beta, a.mean, a.inv_std, a.dgamma, a.dbeta});
 }
 
+void check_args(const FoldBatchNorm& a) {
+  check_pointers("fold_batchnorm", {a.weights, a.beta, a.folded_weights, a.folded_bias});
+  if (a.gamma) check_pointers("fold_batchnorm", {a.running_mean, a.running_var});
+  if (a.k < 1 || a.count < 1) throw Error(fmt::format("fold_batchnorm: {} filters of {} weights", a.k, a.count));
+}
+
 void check_args(const ActivationForward& a) {
   check_tensor("activation_forward", "x", a.x);
   check_shape_like("activation_forward", "y", a.y, "x", a.x);
@@ -149,7 +155,16 @@ void check_args(const SgdUpdate& a) {
 void check_args(const AdamWUpdate& a) {
   check_pointers("adamw_update", {a.weights, a.gradient, a.m, a.v});
   check_segments("adamw_update", a.segments);
-  if (a.step < 1) throw Error(fmt::format("adamw_update: step {} is less than 1", a.step));
+  if (a.optimizer_step < 1) throw Error(fmt::format("adamw_update: step {} is less than 1", a.optimizer_step));
+}
+
+void check_args(const AdvanceStep& a) {
+  check_pointers("advance_step", {a.step, a.lrs});
+  if (a.iterations < 1) throw Error("advance_step: the table of learning rates is empty");
+}
+
+void check_args(const LimitGradient& a) {
+  check_pointers("limit_gradient", {a.step, a.sum_of_squares, a.bad_segment});
 }
 
 void check_args(const EmaUpdate& a) {

@@ -1,7 +1,7 @@
 // Checks of arguments that every implementation of an operation makes before it touches memory. All throw Error.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <string>
 
@@ -64,6 +64,7 @@ inline void check_like(const char* operation, const char* name, const Tensor& t,
 void check_args(const BatchNormForward& args);
 void check_args(const BatchNormInference& args);
 void check_args(const BatchNormBackward& args);
+void check_args(const FoldBatchNorm& args);
 void check_args(const ActivationForward& args);
 void check_args(const ActivationBackward& args);
 void check_args(const CopyChannels& args);
@@ -79,6 +80,8 @@ void check_args(const GradientNorm& args);
 void check_args(const SgdUpdate& args);
 void check_args(const AdamWUpdate& args);
 void check_args(const EmaUpdate& args);
+void check_args(const AdvanceStep& args);
+void check_args(const LimitGradient& args);
 
 // scale_channels: the gate is [N,H,W,1], one factor per pixel, and not [N,1,1,C], one per channel.
 inline bool is_spatial_gate(const Tensor& x, const Tensor& gate) {

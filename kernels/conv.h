@@ -56,6 +56,12 @@ struct ConvRow {
 namespace cpu {
 std::span<const ConvRow> conv_rows();  // in order of preference
 }
+namespace cuda {
+std::span<const ConvRow> conv_rows();  // in order of preference
+}
+namespace emu {
+std::span<const ConvRow> conv_rows();
+}
 namespace ref {
 std::span<const ConvRow>
 conv_rows();  // one row, any dtype incl. f64, double accumulation; packed weights are the f32 ones

@@ -1,16 +1,19 @@
 // THE contract: everything that computes, one plain args struct and one function per operation.
 //
-// Each function exists in three namespaces with the same signature: cpu:: (threads and vectors), ref:: (naive, in
-// double, what every test compares with) and cuda::. A function checks its arguments and throws Error, never allocates
-// device memory, never synchronises. Letters: N,H,W,C input; K,R,S,C filters; P,Q output height and width. Activations
-// are f32 or bf16 (ref:: also f64); parameters and their gradients are f32 (ref:: takes them as f32 too, and computes
-// in double) unless a Tensor says otherwise. Scratch that an operation needs is passed in and sized by its
+// Each function exists in four namespaces with the same signature: cpu:: (threads and vectors), ref:: (naive, in
+// double, what every test compares with), cuda::, and emu:: (the CUDA kernels run on the host). A function checks its
+// arguments and throws Error, never allocates device memory, never synchronises. Pointers and tensors are the device's
+// memory; what a span of tensors or of heads lists is read on the host during the call. Letters: N,H,W,C input; K,R,S,C
+// filters; P,Q output height and width. Activations are f32 or bf16 (ref:: also f64); parameters and their gradients
+// are f32 (ref:: takes them as f32 too, and computes in double) unless a Tensor says otherwise. Scratch that an
+// operation needs is passed in and sized by its
 // `..._workspace`.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
+#include "kernels/head.h"
 #include "kernels/types.h"
 
 namespace rook {
@@ -30,6 +33,7 @@ struct BatchNormForward {
   float momentum = 0.01f;
   float eps = 1e-5f;
   Activation activation = Activation::linear;
+  void* workspace = nullptr;  // batchnorm_forward_workspace(args) bytes
 };
 // Inference forward, and training forward of a frozen layer: the running estimates normalise.
 struct BatchNormInference {
@@ -53,6 +57,21 @@ struct BatchNormBackward {
   float* dgamma = nullptr;  // [K] accumulated
   float* dbeta = nullptr;   // [K] accumulated
   Activation activation = Activation::linear;
+  void* workspace = nullptr;  // batchnorm_backward_workspace(args) bytes
+};
+// Batch norm folded into the convolution before it: weights' = weights gamma / sqrt(running_var + eps),
+// bias' = beta - running_mean gamma / sqrt(running_var + eps). Without batch norm (gamma is null) both are copied.
+struct FoldBatchNorm {
+  const float* weights = nullptr;  // [K, count]
+  int k = 0;
+  std::int64_t count = 0;        // weights of one filter
+  const float* gamma = nullptr;  // [K] and the following
+  const float* beta = nullptr;
+  const float* running_mean = nullptr;
+  const float* running_var = nullptr;
+  float eps = 1e-5f;
+  float* folded_weights = nullptr;  // [K, count] out
+  float* folded_bias = nullptr;     // [K] out
 };
 
 // ---------------------------------------------------------------------------------------------------- element-wise
@@ -114,7 +133,8 @@ struct Dropout {
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
   std::uint32_t layer = 0;
-  Grad mode = Grad::overwrite;  // accumulate is used in backward only
+  Grad mode = Grad::overwrite;      // accumulate is used in backward only
+  const StepState* step = nullptr;  // iteration
 };
 // Softmax over the channels of each group, with temperature: y = softmax(x / temperature).
 struct SoftmaxForward {
@@ -197,9 +217,29 @@ struct ParamSegment {
 // Segments with lr_scale 0 are left out of both: nobody computes their gradients.
 struct GradientNorm {
   const float* gradient = nullptr;
-  std::span<const ParamSegment> segments;
-  double* sum_of_squares = nullptr;     // [1] out
-  std::int32_t* bad_segment = nullptr;  // [1] out
+  std::span<const ParamSegment> segments;  // the list itself lies in the device's memory, here and below
+  double* sum_of_squares = nullptr;        // [1] out
+  std::int32_t* bad_segment = nullptr;     // [1] out
+  void* workspace = nullptr;               // gradient_norm_workspace(args) bytes
+};
+// One step of training begins: iteration and its learning rate from a table over all iterations, so that no step needs
+// the host: step->iteration += 1, lr = lrs[iteration], ema_decay = ema_decays[iteration], seen += images,
+// optimizer_step += 1, gradient_scale = 1.
+struct AdvanceStep {
+  StepState* step = nullptr;
+  const float* lrs = nullptr;         // [iterations]
+  const float* ema_decays = nullptr;  // [iterations], or null
+  std::int64_t iterations = 0;        // the last entry holds from there on
+  int images = 0;
+};
+// After gradient_norm: step->gradient_scale = scale * min(1, clip / (scale * norm)) (clip 0: scale alone) and
+// step->bad_segment = the first bad segment ever seen.
+struct LimitGradient {
+  StepState* step = nullptr;
+  const double* sum_of_squares = nullptr;     // [1]
+  const std::int32_t* bad_segment = nullptr;  // [1]
+  float scale = 1;                            // averaging
+  float clip = 0;
 };
 // darknet.md 7.2 in PyTorch's form: v <- momentum v + (scale g + decay w); w <- w - lr lr_scale v.
 struct SgdUpdate {
@@ -208,7 +248,8 @@ struct SgdUpdate {
   float* velocity = nullptr;
   std::span<const ParamSegment> segments;
   float lr = 0, momentum = 0.9f;
-  float gradient_scale = 1;  // clipping and averaging
+  float gradient_scale = 1;         // clipping and averaging
+  const StepState* step = nullptr;  // lr, gradient_scale, bad_segment
 };
 // AdamW (Loshchilov & Hutter 2019): decay is decoupled, w <- w - lr lr_scale (m^ / (sqrt(v^) + eps) + decay w).
 struct AdamWUpdate {
@@ -218,8 +259,9 @@ struct AdamWUpdate {
   float* v = nullptr;
   std::span<const ParamSegment> segments;
   float lr = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
-  std::int64_t step = 1;  // from 1, for the bias correction
+  std::int64_t optimizer_step = 1;  // from 1, for the bias correction
   float gradient_scale = 1;
+  const StepState* step = nullptr;  // lr, gradient_scale, optimizer_step, bad_segment
 };
 // average <- decay average + (1 - decay) value.
 struct EmaUpdate {
@@ -227,117 +269,7 @@ struct EmaUpdate {
   const float* value = nullptr;
   std::int64_t count = 0;
   float decay = 0.99f;
-};
-
-// ---------------------------------------------------------------------------------------------------- head
-enum class HeadKind : std::uint8_t { yolo, gaussian, region };
-inline constexpr int kMaxAnchors = 24;
-inline constexpr int kMaxHeads = 8;
-
-// A detection head over logits [N,H,W,A*(entries)]; channel of anchor a, entry e: a * entries + e, entries = 5 +
-// classes (gaussian: 9 + classes). darknet.md 5.
-struct HeadSpec {
-  HeadKind kind = HeadKind::yolo;
-  int classes = 0;
-  int anchors = 0;                   // A: anchors of this head
-  float anchor_w[kMaxAnchors] = {};  // all anchors of the network (pixels of the network input; region: grid cells)
-  float anchor_h[kMaxAnchors] = {};
-  int total_anchors = 0;
-  int mask[kMaxAnchors] = {};  // which of them are this head's, A entries
-  float scale_x_y = 1;
-  bool new_coords = false;
-  bool softmax = true;  // region: classes by softmax
-  int entries() const { return classes + (kind == HeadKind::gaussian ? 9 : 5); }
-};
-
-// Boxes of one head whose objectness and class probability exceed `threshold` (strictly), several classes per box
-// possible. Appends to detections[n * capacity ...], counts[n]; when an image has more than `capacity`, its count goes
-// on growing and the surplus is not stored, so the caller can tell. Order: by anchor cell, then class.
-struct HeadDecode {
-  HeadSpec head;
-  Tensor logits;             // [N,H,W,A*entries], raw output of the convolution before the head
-  int net_w = 0, net_h = 0;  // pixels
-  float threshold = 0.005f;
-  Detection* detections = nullptr;  // [N, capacity]
-  std::int32_t* counts = nullptr;   // [N] appended to
-  int capacity = 0;
-  std::int32_t first_index = 0;  // number of anchor cells of the heads before this one
-  bool best_class = false;       // of each box only its likeliest class (the first of equals); darknet: all
-};
-
-enum class NmsKind : std::uint8_t { plain, greedy, diou };  // greedy: darknet's greedynms (DIoU with beta 0.6)
-
-// Class-wise greedy suppression per image; survivors are moved to the front, by falling score, ties by index, then
-// class.
-struct Nms {
-  Detection* detections = nullptr;  // [N, capacity]
-  std::int32_t* counts = nullptr;   // [N] in: candidates, out: survivors
-  int images = 0;
-  int capacity = 0;
-  NmsKind kind = NmsKind::plain;
-  float threshold = 0.45f;
-  float beta = 0.6f;  // diou
-};
-
-// ---------------------------------------------------------------------------------------------------- loss
-enum class BoxLoss : std::uint8_t { mse, iou, giou, diou, ciou };
-enum class IouKind : std::uint8_t { iou, giou, diou, ciou };
-enum class LossMode : std::uint8_t { fixed, darknet };
-
-// Per head parameters of the loss, defaults as in darknet.md 6.
-struct HeadLossParams {
-  float ignore_thresh = 0.5f;
-  float truth_thresh = 1;
-  float iou_thresh = 1;  // < 1: other anchors of the head with shape IoU above it match too
-  IouKind iou_thresh_kind = IouKind::iou;
-  BoxLoss box_loss = BoxLoss::mse;
-  float iou_normalizer = 0.75f, obj_normalizer = 1, cls_normalizer = 1, delta_normalizer = 1;
-  float max_delta = 3.4e38f;
-  float label_smooth_eps = 0;
-  bool focal_loss = false;
-  bool objectness_smooth = false;
-  bool smooth_bug = false;                   // darknet mode: reproduce 6.2's severe trap
-  const float* class_multipliers = nullptr;  // [classes], from counters_per_class; null: 1
-  // region only (6.6)
-  float noobject_scale = 1, object_scale = 1, coord_scale = 1, class_scale = 1, thresh = 0.5f;
-  bool rescore = false, bias_match = false;
-};
-
-struct LossHead {
-  HeadSpec head;
-  HeadLossParams params;
-  Tensor logits;   // [N,H,W,A*entries] f32, before any activation (new_coords: already activated)
-  Tensor dlogits;  // out, overwritten: dL/dlogits (f32 or bf16)
-};
-
-// Sums over the batch, in f32 written from double sums of fixed order.
-struct LossParts {
-  float box, objectness, classes;  // weighted; total is their sum
-  float mean_iou;                  // of the assigned anchors
-  float mean_obj, mean_noobj;      // mean objectness at assigned and at other anchors
-  std::int32_t positives, truths;
-  std::int32_t unmatched;  // truths that no anchor of any head took
-};
-
-// Loss and gradient of all heads at once.
-// fixed: L = gradient_scale / max(1, positives) * sum over the batch of
-//   iou_normalizer sum(1 - IoU-family) + obj_normalizer sum BCE(objectness) + cls_normalizer sum BCE(classes),
-//   positives counted over all heads; ignored: cells whose best IoU with any truth exceeds ignore_thresh and that no
-//   truth took. Each truth takes the best anchor by shape over all heads plus every anchor with shape IoU > iou_thresh
-//   in any head; the gradient of the box term is the true one (alpha of CIoU held constant, as its paper does).
-// darknet: deltas as darknet.md 6.1-6.6 negated (dlogits = -delta), not divided by anything, times gradient_scale.
-struct YoloLoss {
-  LossMode mode = LossMode::fixed;
-  std::span<const LossHead> heads;
-  const Truth* truths = nullptr;               // [N, max_truths]
-  const std::int32_t* truth_counts = nullptr;  // [N]
-  int max_truths = 0;
-  int net_w = 0, net_h = 0;
-  float gradient_scale = 1;
-  std::int64_t seen = 0;        // images seen before this batch (region's prior warm-up)
-  LossParts* parts = nullptr;   // [1 + heads] total, then per head
-  float* image_loss = nullptr;  // [N] loss of each image, or null
-  void* workspace = nullptr;    // yolo_loss_workspace(args) bytes
+  const StepState* step = nullptr;  // ema_decay as decay, bad_segment
 };
 
 // ---------------------------------------------------------------------------------------------------- images
@@ -380,8 +312,8 @@ struct AugmentSpec {
 // Writes a batch of network inputs and their truths. Output i is drawn from photo order[i] (mosaic: and three more,
 // drawn from `images` at random) with Philox(seed, iteration, i): equal on every device.
 struct Augment {
-  std::span<const CachedImage> images;
-  std::span<const std::int32_t> order;  // [N] indices into images
+  std::span<const CachedImage> images;  // the list itself lies in the device's memory
+  std::span<const std::int32_t> order;  // [N] indices into images; with `step`: of all iterations, N each
   AugmentSpec spec = {};
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
@@ -390,6 +322,7 @@ struct Augment {
   Truth* truths = nullptr;               // [N, max_truths] out
   std::int32_t* truth_counts = nullptr;  // [N] out
   int max_truths = 0;
+  const StepState* step = nullptr;  // iteration
 };
 
 // Every operation and its arguments, once: declared for each namespace below, and put into a table of function pointers
@@ -398,6 +331,7 @@ struct Augment {
   X(batchnorm_forward, BatchNormForward)            \
   X(batchnorm_inference, BatchNormInference)        \
   X(batchnorm_backward, BatchNormBackward)          \
+  X(fold_batchnorm, FoldBatchNorm)                  \
   X(activation_forward, ActivationForward)          \
   X(activation_backward, ActivationBackward)        \
   X(copy_channels, CopyChannels)                    \
@@ -421,6 +355,8 @@ struct Augment {
   X(upsample_backward, UpsampleBackward)            \
   X(reorg, Reorg)                                   \
   X(gradient_norm, GradientNorm)                    \
+  X(advance_step, AdvanceStep)                      \
+  X(limit_gradient, LimitGradient)                  \
   X(sgd_update, SgdUpdate)                          \
   X(adamw_update, AdamWUpdate)                      \
   X(ema_update, EmaUpdate)                          \
@@ -430,19 +366,33 @@ struct Augment {
   X(resize, Resize)                                 \
   X(augment, Augment)
 
+// The operations that need scratch memory: NAME_workspace(args) bytes, which do not depend on the data.
+#define ROOK_WORKSPACE_LIST(X)             \
+  X(batchnorm_forward, BatchNormForward)   \
+  X(batchnorm_backward, BatchNormBackward) \
+  X(gradient_norm, GradientNorm)           \
+  X(nms, Nms)                              \
+  X(yolo_loss, YoloLoss)
+
 #define ROOK_DECLARE_OP(name, Args) void name(const Args&, Stream = {});
+#define ROOK_DECLARE_WORKSPACE(name, Args) std::size_t name##_workspace(const Args&);
 namespace cpu {
 ROOK_OP_LIST(ROOK_DECLARE_OP)
-std::size_t yolo_loss_workspace(const YoloLoss&);
+ROOK_WORKSPACE_LIST(ROOK_DECLARE_WORKSPACE)
 }  // namespace cpu
 namespace ref {
 ROOK_OP_LIST(ROOK_DECLARE_OP)
-std::size_t yolo_loss_workspace(const YoloLoss&);
+ROOK_WORKSPACE_LIST(ROOK_DECLARE_WORKSPACE)
 }  // namespace ref
 namespace cuda {
 ROOK_OP_LIST(ROOK_DECLARE_OP)
-std::size_t yolo_loss_workspace(const YoloLoss&);
+ROOK_WORKSPACE_LIST(ROOK_DECLARE_WORKSPACE)
 }  // namespace cuda
+namespace emu {
+ROOK_OP_LIST(ROOK_DECLARE_OP)
+ROOK_WORKSPACE_LIST(ROOK_DECLARE_WORKSPACE)
+}  // namespace emu
 #undef ROOK_DECLARE_OP
+#undef ROOK_DECLARE_WORKSPACE
 
 }  // namespace rook

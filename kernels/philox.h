@@ -11,11 +11,7 @@
 
 #include <cstdint>
 
-// The only place that decides how these functions are marked for a device compiler: empty here; a device build defines
-// it for all of its files, on the command line.
-#ifndef ROOK_HOST_DEVICE
-#define ROOK_HOST_DEVICE
-#endif
+#include "kernels/host_device.h"
 
 namespace rook {
 

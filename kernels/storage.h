@@ -1,7 +1,7 @@
 // From a DType that is known at run time to code that is compiled for its storage type.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 

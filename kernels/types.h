@@ -136,4 +136,16 @@ struct Detection {
   std::int32_t index;
 };
 
+// What changes from step to step, in the device's memory, so that a captured graph of a whole step can be replayed.
+// Where an args struct has `step` and it is not null, its values are taken instead of the fields they are named after.
+struct StepState {
+  std::int64_t seen = 0;            // images before this step
+  std::int64_t optimizer_step = 1;  // from 1
+  std::uint32_t iteration = 0;
+  std::int32_t bad_segment = -1;  // first segment with a non-finite gradient: updates then change nothing
+  float lr = 0;
+  float gradient_scale = 1;
+  float ema_decay = 0;
+};
+
 }  // namespace rook

@@ -20,6 +20,7 @@
 
 #include "kernels/bfloat16.h"
 #include "kernels/types.h"
+#include "tests/mapped.h"
 #include "tests/random.h"
 
 namespace rook::test {
@@ -192,7 +193,7 @@ class TestTensor {
   int before_ = 0;
   std::uint64_t owner_ = 0;
   std::int64_t buffer_ = 0;  // elements of the wider buffer
-  std::vector<std::byte> storage_;
+  Mapped<std::byte> storage_;
   std::byte* base_ = nullptr;  // of the first margin
 };
 
@@ -239,7 +240,7 @@ class TestArray {
 
   std::uint64_t owner_;
   std::int64_t count_;
-  std::vector<T> storage_;
+  Mapped<T> storage_;
 };
 
 // |actual - expected| <= absolute + relative |expected|.

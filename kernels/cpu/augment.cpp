@@ -19,6 +19,7 @@
 #include "kernels/augment_plan.h"
 #include "kernels/bfloat16.h"
 #include "kernels/ops.h"
+#include "kernels/step.h"
 
 namespace rook::cpu {
 namespace {
@@ -267,7 +268,8 @@ void augment_to(const Augment& args) {
 
 }  // namespace
 
-void augment(const Augment& args, Stream) {
+void augment(const Augment& given, Stream) {
+  const Augment args = with_step(given);
   check_augment(args);
   switch (args.y.dtype) {
     case DType::f32:

@@ -4,6 +4,7 @@
 #include "kernels/cpu/spatial_rows.h"
 #include "kernels/philox.h"
 #include "kernels/spatial.h"
+#include "kernels/step.h"
 #include "kernels/storage.h"
 
 namespace rook::cpu {
@@ -40,7 +41,8 @@ void apply(const T* in, T* out, const float* factors, int count, Grad mode) {
 
 }  // namespace
 
-void dropout(const Dropout& args, Stream) {
+void dropout(const Dropout& given, Stream) {
+  const Dropout args = with_step(given);
   check_args(args);
   if (args.mode == Grad::none) return;
   const std::int64_t elements = args.x.elements();

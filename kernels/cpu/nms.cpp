@@ -121,4 +121,8 @@ void nms(const Nms& args, Stream) {
   for (int image = 0; image < args.images; ++image) nms_image(args, image);
 }
 
+std::size_t nms_workspace(const Nms&) {
+  return 0;
+}
+
 }  // namespace rook::cpu

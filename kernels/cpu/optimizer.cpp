@@ -6,6 +6,7 @@
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/vec.h"
+#include "kernels/step.h"
 
 namespace rook::cpu {
 namespace {
@@ -75,8 +76,10 @@ void gradient_norm(const GradientNorm& args, Stream) {
   *args.bad_segment = bad;
 }
 
-void sgd_update(const SgdUpdate& args, Stream) {
+void sgd_update(const SgdUpdate& given, Stream) {
+  const SgdUpdate args = with_step(given);
   check_args(args);
+  if (is_spoilt(args.step)) return;
   ScratchScope scratch;
   const Blocks blocks = cut_segments(scratch, args.segments);
   parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
@@ -94,11 +97,13 @@ void sgd_update(const SgdUpdate& args, Stream) {
   });
 }
 
-void adamw_update(const AdamWUpdate& args, Stream) {
+void adamw_update(const AdamWUpdate& given, Stream) {
+  const AdamWUpdate args = with_step(given);
   check_args(args);
+  if (is_spoilt(args.step)) return;
   ScratchScope scratch;
   const Blocks blocks = cut_segments(scratch, args.segments);
-  const double step = static_cast<double>(args.step);
+  const double step = static_cast<double>(args.optimizer_step);
   const float correct1 = static_cast<float>(1 / (1 - std::pow(double{args.beta1}, step)));
   const float correct2 = static_cast<float>(1 / (1 - std::pow(double{args.beta2}, step)));
   const float beta1 = args.beta1, beta2 = args.beta2, eps = args.eps, scale = args.gradient_scale;
@@ -122,8 +127,10 @@ void adamw_update(const AdamWUpdate& args, Stream) {
   });
 }
 
-void ema_update(const EmaUpdate& args, Stream) {
+void ema_update(const EmaUpdate& given, Stream) {
+  const EmaUpdate args = with_step(given);
   check_args(args);
+  if (is_spoilt(args.step)) return;
   const float decay = args.decay;
   const float* before = args.average;
   parallel_for((args.count + kBlock - 1) / kBlock, args.count, [&](std::int64_t i) {
@@ -133,6 +140,20 @@ void ema_update(const EmaUpdate& args, Stream) {
         [decay](Vec average, Vec value) { return decay * average + (1 - decay) * value; }, args.average + begin,
         before + begin, args.value + begin);
   });
+}
+
+void advance_step(const AdvanceStep& args, Stream) {
+  check_args(args);
+  advance(args, *args.step);
+}
+
+void limit_gradient(const LimitGradient& args, Stream) {
+  check_args(args);
+  limit(args, std::sqrt(*args.sum_of_squares), *args.step);
+}
+
+std::size_t gradient_norm_workspace(const GradientNorm&) {
+  return 0;
 }
 
 }  // namespace rook::cpu

@@ -1,6 +1,7 @@
 // The detection loss: fixed mode with the true gradient (formulas in head_loss.h), and the entry point. Background is
 // nearly everything and touches one output per anchor, in vectors; the few positives are computed in double.
 #include "kernels/cpu/yolo_loss.h"
+#include "kernels/step.h"
 
 #include <cstring>
 #include <limits>
@@ -219,7 +220,8 @@ std::size_t yolo_loss_workspace(const YoloLoss& args) {
   return LossWorkspace(args, nullptr).bytes;
 }
 
-void yolo_loss(const YoloLoss& args, Stream) {
+void yolo_loss(const YoloLoss& given, Stream) {
+  const YoloLoss args = with_step(given);
   check_yolo_loss(args, Device::cpu, {DType::f32}, {DType::f32, DType::bf16});
   if (args.workspace == nullptr) throw Error("yolo_loss: no workspace; give yolo_loss_workspace(args) bytes");
   const int images = args.heads[0].logits.n;

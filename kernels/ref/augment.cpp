@@ -9,6 +9,7 @@
 #include "kernels/augment_plan.h"
 #include "kernels/bfloat16.h"
 #include "kernels/ops.h"
+#include "kernels/step.h"
 
 namespace rook::ref {
 namespace {
@@ -130,7 +131,8 @@ void write_truths(const Augment& args, const AugmentPlan& plan, int output) {
 
 }  // namespace
 
-void augment(const Augment& args, Stream) {
+void augment(const Augment& given, Stream) {
+  const Augment args = with_step(given);
   check_augment(args);
   for (int output = 0; output < args.y.n; ++output) {
     const AugmentPlan plan = plan_augment(args, output);

@@ -4,10 +4,12 @@
 #include "kernels/philox.h"
 #include "kernels/ref/element.h"
 #include "kernels/spatial.h"
+#include "kernels/step.h"
 
 namespace rook::ref {
 
-void dropout(const Dropout& args, Stream) {
+void dropout(const Dropout& given, Stream) {
+  const Dropout args = with_step(given);
   check_args(args);
   if (args.mode == Grad::none) return;
   const Elements in(args.x), out(args.y);

@@ -48,4 +48,8 @@ void nms(const Nms& args, Stream) {
   }
 }
 
+std::size_t nms_workspace(const Nms&) {
+  return 0;
+}
+
 }  // namespace rook::ref

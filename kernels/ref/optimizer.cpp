@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "kernels/check.h"
+#include "kernels/step.h"
 
 namespace rook::ref {
 
@@ -22,8 +23,10 @@ void gradient_norm(const GradientNorm& args, Stream) {
   *args.bad_segment = bad;
 }
 
-void sgd_update(const SgdUpdate& args, Stream) {
+void sgd_update(const SgdUpdate& given, Stream) {
+  const SgdUpdate args = with_step(given);
   check_args(args);
+  if (is_spoilt(args.step)) return;
   for (const ParamSegment& segment : args.segments) {
     if (segment.lr_scale == 0) continue;
     for (std::int64_t i = segment.begin; i < segment.end; ++i) {
@@ -36,11 +39,13 @@ void sgd_update(const SgdUpdate& args, Stream) {
   }
 }
 
-void adamw_update(const AdamWUpdate& args, Stream) {
+void adamw_update(const AdamWUpdate& given, Stream) {
+  const AdamWUpdate args = with_step(given);
   check_args(args);
+  if (is_spoilt(args.step)) return;
   const double beta1 = args.beta1, beta2 = args.beta2;
-  const double correction1 = 1 - std::pow(beta1, static_cast<double>(args.step));
-  const double correction2 = 1 - std::pow(beta2, static_cast<double>(args.step));
+  const double correction1 = 1 - std::pow(beta1, static_cast<double>(args.optimizer_step));
+  const double correction2 = 1 - std::pow(beta2, static_cast<double>(args.optimizer_step));
   for (const ParamSegment& segment : args.segments) {
     if (segment.lr_scale == 0) continue;
     for (std::int64_t i = segment.begin; i < segment.end; ++i) {
@@ -56,12 +61,28 @@ void adamw_update(const AdamWUpdate& args, Stream) {
   }
 }
 
-void ema_update(const EmaUpdate& args, Stream) {
+void ema_update(const EmaUpdate& given, Stream) {
+  const EmaUpdate args = with_step(given);
   check_args(args);
+  if (is_spoilt(args.step)) return;
   for (std::int64_t i = 0; i < args.count; ++i) {
     args.average[i] =
         static_cast<float>(double{args.decay} * args.average[i] + (1 - double{args.decay}) * args.value[i]);
   }
+}
+
+void advance_step(const AdvanceStep& args, Stream) {
+  check_args(args);
+  advance(args, *args.step);
+}
+
+void limit_gradient(const LimitGradient& args, Stream) {
+  check_args(args);
+  limit(args, std::sqrt(*args.sum_of_squares), *args.step);
+}
+
+std::size_t gradient_norm_workspace(const GradientNorm&) {
+  return 0;
 }
 
 }  // namespace rook::ref

@@ -1,6 +1,7 @@
 // The detection loss: assignment of truths, the fixed loss with its true gradient, and the entry point (ops.h,
 // darknet.md 6).
 #include "kernels/ref/yolo_loss.h"
+#include "kernels/step.h"
 
 #include <algorithm>
 #include <tuple>
@@ -272,7 +273,8 @@ std::size_t yolo_loss_workspace(const YoloLoss&) {
   return 0;
 }
 
-void yolo_loss(const YoloLoss& args, Stream) {
+void yolo_loss(const YoloLoss& given, Stream) {
+  const YoloLoss args = with_step(given);
   check_yolo_loss(args, Device::cpu, {DType::f32, DType::f64}, {DType::f32, DType::bf16, DType::f64});
   if (args.mode == LossMode::fixed) {
     const FixedPoint point = fixed_point(args);

@@ -43,8 +43,10 @@ TEST_CASE("conv table: errors list what there is") {
 
 TEST_CASE("backends are found by name") {
   CHECK(&find_backend("cpu") == &cpu_backend());
-  CHECK(&find_backend("auto") == &cpu_backend());
+  const bool gpu = cuda_backend() && why_no_gpu().empty();
+  CHECK(&find_backend("auto") == (gpu ? cuda_backend() : &cpu_backend()));
+  if (!gpu) CHECK_THROWS_WITH_AS(find_backend("cuda"), doctest::Contains("device 'cuda': "), Error);
   CHECK(&find_backend("ref") == &ref_backend());
-  CHECK_THROWS_WITH_AS(find_backend("cuda"), doctest::Contains("there are: auto, cpu, ref"), Error);
+  CHECK_THROWS_WITH_AS(find_backend("tpu"), doctest::Contains("there are: auto, cpu, cuda, emu, ref"), Error);
   CHECK_THROWS_AS(find_backend(""), Error);
 }

@@ -120,7 +120,7 @@ TEST_CASE("adamw_update: cpu is ref over several steps; what is frozen or betwee
                          .v = p.v.data(),
                          .segments = segments,
                          .lr = 0.05f,
-                         .step = step,
+                         .optimizer_step = step,
                          .gradient_scale = 0.7f};
     };
     cpu::adamw_update(args(a));
@@ -236,7 +236,7 @@ TEST_CASE("optimizer: arguments that do not fit are errors") {
   CHECK_THROWS_AS(cpu::sgd_update({.weights = &w, .gradient = &g, .velocity = &v, .segments = backwards}), Error);
   CHECK_THROWS_AS(cpu::sgd_update({.weights = &w, .gradient = &g, .velocity = &v, .segments = negative}), Error);
   CHECK_THROWS_AS(cpu::sgd_update({.weights = &w, .gradient = nullptr, .velocity = &v, .segments = good}), Error);
-  CHECK_THROWS_AS(cpu::adamw_update({.weights = &w, .gradient = &g, .m = &m, .v = &v, .segments = good, .step = 0}),
+  CHECK_THROWS_AS(cpu::adamw_update({.weights = &w, .gradient = &g, .m = &m, .v = &v, .segments = good, .optimizer_step = 0}),
                   Error);
   CHECK_THROWS_AS(ref::adamw_update({.weights = &w, .gradient = &g, .m = nullptr, .v = &v, .segments = good}), Error);
   CHECK_THROWS_AS(cpu::gradient_norm({.gradient = &g, .segments = good, .sum_of_squares = &sum}), Error);

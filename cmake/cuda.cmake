@@ -1,0 +1,34 @@
+# rook_cuda: the kernels compiled by nvcc. Sets ROOK_HAS_CUDA.
+set(ROOK_HAS_CUDA OFF)
+if(ROOK_CUDA)
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(ROOK_HAS_CUDA ON)
+  elseif(NOT ROOK_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "ROOK_CUDA is ${ROOK_CUDA}, but there is no CUDA compiler; put nvcc on the PATH or set CUDACXX")
+  endif()
+endif()
+
+if(ROOK_HAS_CUDA)
+  set(CMAKE_CUDA_ARCHITECTURES ${ROOK_CUDA_ARCHITECTURES})
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  # Options that nvcc alone understands. CMake 3.25 does not know nvcc 13's C++20, hence -std here. The formatting
+  # library's constant evaluation is more than nvcc digests.
+  set(ROOK_NVCC_OPTIONS -std=c++20 --expt-relaxed-constexpr "-DROOK_HOST_DEVICE=__host__ __device__" -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=0)
+  add_library(rook_cuda STATIC ${cuda_sources})
+  target_include_directories(rook_cuda PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_options(rook_cuda PRIVATE ${ROOK_NVCC_OPTIONS} -Xcompiler=-Wall -Xptxas=-warn-spills)
+  target_link_libraries(rook_cuda PUBLIC CUDA::cudart_static fmt::fmt)
+endif()
+
+# rook_backend(NAME AVAILABLE): adds engine/gpu/NAME.cpp and the library rook_NAME to the engine, or no_NAME.cpp.
+function(rook_backend name available)
+  if(available)
+    target_sources(rook_engine PRIVATE ${PROJECT_SOURCE_DIR}/engine/gpu/${name}.cpp)
+    target_link_libraries(rook_engine PUBLIC rook_${name})
+  else()
+    target_sources(rook_engine PRIVATE ${PROJECT_SOURCE_DIR}/engine/gpu/no_${name}.cpp)
+  endif()
+endfunction()

@@ -1,0 +1,16 @@
+# rook_emu: the same .cu files compiled by the host's compiler against the stand-in headers of kernels/emu/include.
+if(ROOK_EMU)
+  find_package(Boost REQUIRED COMPONENTS context)  # fibers: one for each CUDA thread
+  set(emu_sources)
+  foreach(source ${cuda_sources})
+    get_filename_component(name ${source} NAME_WE)
+    set(wrapper ${PROJECT_BINARY_DIR}/emu/${name}.emu.cpp)
+    file(GENERATE OUTPUT ${wrapper} CONTENT "#include \"kernels/${name}.cu\"\n")
+    list(APPEND emu_sources ${wrapper})
+  endforeach()
+  file(GLOB emu_machine CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/emu/*.cpp)
+  add_library(rook_emu OBJECT ${emu_sources} ${emu_machine})
+  target_include_directories(rook_emu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/emu/include)
+  target_link_libraries(rook_emu PUBLIC rook_kernels Boost::context)
+  target_compile_options(rook_emu PRIVATE -Wno-unknown-pragmas)  # "unroll" is nvcc's
+endif()
