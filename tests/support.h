@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "kernels/bfloat16.h"
+#include "kernels/float16.h"
 #include "kernels/types.h"
 #include "tests/mapped.h"
 #include "tests/random.h"
@@ -36,7 +37,7 @@ inline double load_as_double(const void* data, DType dtype, std::int64_t index) 
     case DType::bf16:
       return bf16_to_float(static_cast<const std::uint16_t*>(data)[index]);
     case DType::f16:
-      break;
+      return f16_to_float(static_cast<const std::uint16_t*>(data)[index]);
   }
   FAIL("load_as_double: no such storage in tests");
   return 0;
@@ -57,7 +58,8 @@ inline void store_from_double(void* data, DType dtype, std::int64_t index, doubl
       static_cast<std::uint16_t*>(data)[index] = float_to_bf16(static_cast<float>(value));
       return;
     case DType::f16:
-      break;
+      static_cast<std::uint16_t*>(data)[index] = float_to_f16(static_cast<float>(value));
+      return;
   }
   FAIL("store_from_double: no such storage in tests");
 }
@@ -253,6 +255,8 @@ inline Tolerance tolerance_of(DType dtype) {
   switch (dtype) {
     case DType::bf16:
       return {1e-5, 1.0 / 128};
+    case DType::f16:  // absolute: a unit in the last place of subnormal numbers
+      return {1e-5, 1.0 / 1024};
     case DType::f64:
       return {1e-12, 1e-12};
     default:
