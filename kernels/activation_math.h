@@ -1,144 +1,251 @@
-// Activations and their derivatives for kernels, one float at a time, known at run time: all threads of a warp take the
-// same branch (darknet.md 4). Within a few units in the last place of kernels/ref/activation.h; of NaN, NaN.
+// Activations and their derivatives (darknet.md 4), written once for floats of kernels and vectors of the CPU: `M` is
+// the arithmetic of a type V: exp, exp_minus_one, divide, absolute, splat(float), select(comparison, yes, no). act(NaN)
+// is NaN.
 #pragma once
 
-#include <cmath>
+#include <fmt/core.h>
 
+#include <cmath>
+#include <type_traits>
+
+#include "base/error.h"
 #include "kernels/host_device.h"
 #include "kernels/types.h"
 
 namespace rook {
 
-namespace activation_detail {
+template <Activation A>
+using ActivationTag = std::integral_constant<Activation, A>;
 
 inline constexpr float kSeluScale = 1.0507f, kSeluAlpha = 1.6732f;
 inline constexpr float kGelu1 = 0.797885f, kGelu3 = 0.035677f;
 
-ROOK_HOST_DEVICE inline float logistic(float x) {
-  return 1.0f / (1.0f + std::exp(-x));
+// Written so that a NaN passes.
+template <class M, class V>
+ROOK_HOST_DEVICE inline V at_most(V a, float limit) {
+  return M::select(a > M::splat(limit), M::splat(limit), a);
+}
+template <class M, class V>
+ROOK_HOST_DEVICE inline V at_least(V a, float limit) {
+  return M::select(a < M::splat(limit), M::splat(limit), a);
+}
+
+template <class M, class V>
+ROOK_HOST_DEVICE inline V logistic(V x) {
+  return M::divide(M::splat(1), 1.0f + M::exp(-x));
 }
 
 // sigma(x) (1 - sigma(x)) = e / (1 + e)^2 with e = exp(-|x|), without cancellation.
-ROOK_HOST_DEVICE inline float logistic_slope(float x) {
-  const float e = std::exp(-std::fabs(x));
-  const float s = 1.0f / (1.0f + e);
+template <class M, class V>
+ROOK_HOST_DEVICE inline V logistic_slope(V x) {
+  const V e = M::exp(-M::absolute(x));
+  const V s = M::divide(M::splat(1), 1.0f + e);
   return e * s * s;
 }
 
-// Written so that a NaN passes.
-ROOK_HOST_DEVICE inline float at_most(float x, float limit) {
-  return x > limit ? limit : x;
-}
-ROOK_HOST_DEVICE inline float at_least(float x, float limit) {
-  return x < limit ? limit : x;
+template <class M, class V>
+ROOK_HOST_DEVICE inline V tanh_of(V x) {
+  const V e = M::exp_minus_one(2.0f * at_most<M>(at_least<M>(x, -10.0f), 10.0f));  // beyond 10 it is +-1 in float
+  return M::divide(e, e + 2.0f);
 }
 
-ROOK_HOST_DEVICE inline float mish(float x) {
-  // tanh(ln(1 + e)) = n / (n + 2) with n = e^2 + 2 e; above 20 it is 1 in float.
-  const float e = std::exp(at_most(x, 20.0f));
-  const float n = e * (e + 2.0f);
-  return x * (n / (n + 2.0f));
+// act(x).
+template <Activation A, class M, class V>
+ROOK_HOST_DEVICE inline V activation_of(V x) {
+  const V zero = M::splat(0);
+  if constexpr (A == Activation::linear) return x;
+  if constexpr (A == Activation::leaky) return M::select(x > zero, x, 0.1f * x);
+  if constexpr (A == Activation::relu) return at_least<M>(x, 0.0f);
+  if constexpr (A == Activation::relu6) return at_most<M>(at_least<M>(x, 0.0f), 6.0f);
+  if constexpr (A == Activation::logistic) return logistic<M>(x);
+  if constexpr (A == Activation::loggy) return tanh_of<M, V>(0.5f * x);  // 2 sigma(x) - 1
+  if constexpr (A == Activation::mish) {
+    // tanh(ln(1 + e)) = n / (n + 2) with n = e^2 + 2 e; above 20 it is 1 in float.
+    const V e = M::exp(at_most<M>(x, 20.0f));
+    const V n = e * (e + 2.0f);
+    return x * M::divide(n, n + 2.0f);
+  }
+  if constexpr (A == Activation::swish) return x * logistic<M>(x);
+  if constexpr (A == Activation::hard_mish) {
+    return M::select(x > zero, x, M::select(x <= M::splat(-2), zero, x * (0.5f * x + 1.0f)));
+  }
+  if constexpr (A == Activation::tanh) return tanh_of<M>(x);
+  if constexpr (A == Activation::elu) return M::select(x < zero, M::exp_minus_one(x), x);
+  if constexpr (A == Activation::selu) {
+    return kSeluScale * M::select(x < zero, kSeluAlpha * M::exp_minus_one(x), x);
+  }
+  if constexpr (A == Activation::gelu) {
+    // x / 2 (1 + tanh(u)) = x sigma(2 u), which does not cancel for negative u.
+    return x * logistic<M, V>(2.0f * x * (kGelu1 + kGelu3 * (x * x)));
+  }
+  if constexpr (A == Activation::relie) return M::select(x > zero, x, 0.01f * x);
+  if constexpr (A == Activation::ramp) return at_least<M>(x, 0.0f) + 0.1f * x;
 }
 
-ROOK_HOST_DEVICE inline float mish_slope(float x) {
-  // With n as above: n / (n + 2) + x 4 e (1 + e) / (n + 2)^2.
-  const float limited = at_most(x, 20.0f);
-  const float e = std::exp(limited);
-  const float n = e * (e + 2.0f);
-  const float r = 1.0f / (n + 2.0f);
-  return n * r + (4.0f * limited * (e * r)) * ((1.0f + e) * r);
+// d act(x) / dx; at a kink, the value that darknet takes.
+template <Activation A, class M, class V>
+ROOK_HOST_DEVICE inline V activation_slope(V x) {
+  const V zero = M::splat(0), one = M::splat(1);
+  if constexpr (A == Activation::linear) return one;
+  if constexpr (A == Activation::leaky) return M::select(x > zero, one, M::splat(0.1f));
+  if constexpr (A == Activation::relu) return M::select(x > zero, one, zero);
+  if constexpr (A == Activation::relu6) return M::select(x > zero, M::select(x < M::splat(6), one, zero), zero);
+  if constexpr (A == Activation::logistic) return logistic_slope<M>(x);
+  if constexpr (A == Activation::loggy) return 2.0f * logistic_slope<M>(x);
+  if constexpr (A == Activation::mish) {
+    // With n as above: n / (n + 2) + x 4 e (1 + e) / (n + 2)^2.
+    const V limited = at_most<M>(x, 20.0f);
+    const V e = M::exp(limited);
+    const V n = e * (e + 2.0f);
+    const V r = M::divide(one, n + 2.0f);
+    return n * r + (4.0f * limited * (e * r)) * ((1.0f + e) * r);
+  }
+  if constexpr (A == Activation::swish) {
+    const V limited = at_least<M>(x, -80.0f);  // where exp(-x) is still finite; below, the slope is 0
+    const V e = M::exp(-limited);
+    const V s = M::divide(one, 1.0f + e);
+    return s + s * (limited * (e * s));
+  }
+  if constexpr (A == Activation::hard_mish) {
+    return M::select(x > zero, one, M::select(x <= M::splat(-2), zero, x + 1.0f));
+  }
+  if constexpr (A == Activation::tanh) {
+    return 4.0f * logistic_slope<M, V>(2.0f * x);  // 1 - tanh^2
+  }
+  if constexpr (A == Activation::elu) return M::select(x < zero, M::exp(x), one);
+  if constexpr (A == Activation::selu) return kSeluScale * M::select(x < zero, kSeluAlpha * M::exp(x), one);
+  if constexpr (A == Activation::gelu) {
+    const V limited = at_most<M>(at_least<M>(x, -15.0f), 15.0f);  // beyond, the derivative is 0 or 1 in float
+    const V square = limited * limited;
+    const V u = 2.0f * limited * (kGelu1 + kGelu3 * square);
+    return logistic<M>(u) + limited * logistic_slope<M>(u) * (2.0f * (kGelu1 + 3.0f * kGelu3 * square));
+  }
+  if constexpr (A == Activation::relie) return M::select(x > zero, one, M::splat(0.01f));
+  if constexpr (A == Activation::ramp) return M::select(x > zero, M::splat(1.1f), M::splat(0.1f));
 }
 
-ROOK_HOST_DEVICE inline float swish_slope(float x) {
-  const float s = logistic(x);
-  return s + at_least(x, -100.0f) * logistic_slope(x);  // below, the slope is 0 in float
-}
-
-ROOK_HOST_DEVICE inline float gelu(float x) {
-  // x / 2 (1 + tanh(u)) = x sigma(2 u), which does not cancel for negative u.
-  return x * logistic(2.0f * x * (kGelu1 + kGelu3 * (x * x)));
-}
-
-ROOK_HOST_DEVICE inline float gelu_slope(float x) {
-  const float limited = at_most(at_least(x, -15.0f), 15.0f);  // beyond, the slope is 0 or 1 in float
-  const float square = limited * limited;
-  const float twice_u = 2.0f * limited * (kGelu1 + kGelu3 * square);
-  return logistic(twice_u) + limited * logistic_slope(twice_u) * (2.0f * (kGelu1 + 3.0f * kGelu3 * square));
-}
-
-}  // namespace activation_detail
-
-ROOK_HOST_DEVICE inline float activate(Activation activation, float x) {
-  namespace detail = activation_detail;
+// Calls visit(ActivationTag<A>) for the activation that is known at run time; false: there is none such.
+template <class Visitor>
+ROOK_HOST_DEVICE inline bool visit_activation(Activation activation, Visitor&& visit) {
   switch (activation) {
     case Activation::linear:
-      return x;
+      return visit(ActivationTag<Activation::linear>{}), true;
     case Activation::leaky:
-      return x > 0 ? x : 0.1f * x;
+      return visit(ActivationTag<Activation::leaky>{}), true;
     case Activation::relu:
-      return x < 0 ? 0 : x;
+      return visit(ActivationTag<Activation::relu>{}), true;
     case Activation::relu6:
-      return x < 0 ? 0 : x > 6 ? 6 : x;
+      return visit(ActivationTag<Activation::relu6>{}), true;
     case Activation::logistic:
-      return detail::logistic(x);
+      return visit(ActivationTag<Activation::logistic>{}), true;
     case Activation::loggy:
-      return std::tanh(0.5f * x);  // 2 sigma(x) - 1
+      return visit(ActivationTag<Activation::loggy>{}), true;
     case Activation::mish:
-      return detail::mish(x);
+      return visit(ActivationTag<Activation::mish>{}), true;
     case Activation::swish:
-      return x * detail::logistic(x);
+      return visit(ActivationTag<Activation::swish>{}), true;
     case Activation::hard_mish:
-      return x > 0 ? x : x <= -2 ? 0 : x * (0.5f * x + 1.0f);
+      return visit(ActivationTag<Activation::hard_mish>{}), true;
     case Activation::tanh:
-      return std::tanh(x);
+      return visit(ActivationTag<Activation::tanh>{}), true;
     case Activation::elu:
-      return x < 0 ? std::expm1(x) : x;
+      return visit(ActivationTag<Activation::elu>{}), true;
     case Activation::selu:
-      return detail::kSeluScale * (x < 0 ? detail::kSeluAlpha * std::expm1(x) : x);
+      return visit(ActivationTag<Activation::selu>{}), true;
     case Activation::gelu:
-      return detail::gelu(x);
+      return visit(ActivationTag<Activation::gelu>{}), true;
     case Activation::relie:
-      return x > 0 ? x : 0.01f * x;
+      return visit(ActivationTag<Activation::relie>{}), true;
     case Activation::ramp:
-      return (x < 0 ? 0 : x) + 0.1f * x;
+      return visit(ActivationTag<Activation::ramp>{}), true;
+  }
+  return false;
+}
+
+inline void check_activation(Activation activation) {
+  if (activation > Activation::ramp)
+    throw Error(fmt::format("activation: {} is not one that rook knows", static_cast<int>(activation)));
+}
+
+// The arithmetic of one float.
+struct FloatMath {
+  ROOK_HOST_DEVICE static float exp(float x) { return std::exp(x); }
+  ROOK_HOST_DEVICE static float exp_minus_one(float x) { return std::expm1(x); }
+  ROOK_HOST_DEVICE static float divide(float a, float b) { return a / b; }
+  ROOK_HOST_DEVICE static float absolute(float x) { return std::fabs(x); }
+  ROOK_HOST_DEVICE static float splat(float value) { return value; }
+  ROOK_HOST_DEVICE static float select(bool condition, float yes, float no) { return condition ? yes : no; }
+};
+
+// For kernels: of an activation that is known at run time; all threads of a warp take the same branch.
+ROOK_HOST_DEVICE inline float activate(Activation activation, float x) {
+  switch (activation) {
+    case Activation::linear:
+      return activation_of<Activation::linear, FloatMath>(x);
+    case Activation::leaky:
+      return activation_of<Activation::leaky, FloatMath>(x);
+    case Activation::relu:
+      return activation_of<Activation::relu, FloatMath>(x);
+    case Activation::relu6:
+      return activation_of<Activation::relu6, FloatMath>(x);
+    case Activation::logistic:
+      return activation_of<Activation::logistic, FloatMath>(x);
+    case Activation::loggy:
+      return activation_of<Activation::loggy, FloatMath>(x);
+    case Activation::mish:
+      return activation_of<Activation::mish, FloatMath>(x);
+    case Activation::swish:
+      return activation_of<Activation::swish, FloatMath>(x);
+    case Activation::hard_mish:
+      return activation_of<Activation::hard_mish, FloatMath>(x);
+    case Activation::tanh:
+      return activation_of<Activation::tanh, FloatMath>(x);
+    case Activation::elu:
+      return activation_of<Activation::elu, FloatMath>(x);
+    case Activation::selu:
+      return activation_of<Activation::selu, FloatMath>(x);
+    case Activation::gelu:
+      return activation_of<Activation::gelu, FloatMath>(x);
+    case Activation::relie:
+      return activation_of<Activation::relie, FloatMath>(x);
+    case Activation::ramp:
+      return activation_of<Activation::ramp, FloatMath>(x);
   }
   return x;
 }
 
-// d activate(x) / dx; at a kink, the value that darknet takes.
 ROOK_HOST_DEVICE inline float activate_gradient(Activation activation, float x) {
-  namespace detail = activation_detail;
   switch (activation) {
     case Activation::linear:
-      return 1;
+      return activation_slope<Activation::linear, FloatMath>(x);
     case Activation::leaky:
-      return x > 0 ? 1 : 0.1f;
+      return activation_slope<Activation::leaky, FloatMath>(x);
     case Activation::relu:
-      return x > 0 ? 1 : 0;
+      return activation_slope<Activation::relu, FloatMath>(x);
     case Activation::relu6:
-      return x > 0 && x < 6 ? 1 : 0;
+      return activation_slope<Activation::relu6, FloatMath>(x);
     case Activation::logistic:
-      return detail::logistic_slope(x);
+      return activation_slope<Activation::logistic, FloatMath>(x);
     case Activation::loggy:
-      return 2.0f * detail::logistic_slope(x);
+      return activation_slope<Activation::loggy, FloatMath>(x);
     case Activation::mish:
-      return detail::mish_slope(x);
+      return activation_slope<Activation::mish, FloatMath>(x);
     case Activation::swish:
-      return detail::swish_slope(x);
+      return activation_slope<Activation::swish, FloatMath>(x);
     case Activation::hard_mish:
-      return x > 0 ? 1 : x <= -2 ? 0 : x + 1.0f;
+      return activation_slope<Activation::hard_mish, FloatMath>(x);
     case Activation::tanh:
-      return 4.0f * detail::logistic_slope(2.0f * x);  // 1 - tanh^2
+      return activation_slope<Activation::tanh, FloatMath>(x);
     case Activation::elu:
-      return x < 0 ? std::exp(x) : 1;
+      return activation_slope<Activation::elu, FloatMath>(x);
     case Activation::selu:
-      return detail::kSeluScale * (x < 0 ? detail::kSeluAlpha * std::exp(x) : 1);
+      return activation_slope<Activation::selu, FloatMath>(x);
     case Activation::gelu:
-      return detail::gelu_slope(x);
+      return activation_slope<Activation::gelu, FloatMath>(x);
     case Activation::relie:
-      return x > 0 ? 1 : 0.01f;
+      return activation_slope<Activation::relie, FloatMath>(x);
     case Activation::ramp:
-      return x > 0 ? 1.1f : 0.1f;
+      return activation_slope<Activation::ramp, FloatMath>(x);
   }
   return 1;
 }
