@@ -1,0 +1,130 @@
+// One block at a time: its threads take turns on this OS thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/emu/arena.h"
+#include "kernels/emu/control.h"
+#include "kernels/emu/fiber.h"
+#include "kernels/emu/machine.h"
+
+namespace rook::emu::machine {
+
+inline constexpr int kMaxThreads = 1024;
+inline constexpr int kLanes = 32;
+
+// A copy that is under way.
+struct AsyncCopy {
+  void* shared;
+  const void* global;
+  int bytes;
+  bool valid;
+  unsigned group;  // number of the commit that it belongs to
+};
+
+enum class State : std::uint8_t { ready, at_barrier, at_warp, exited };
+
+struct Thread {
+  uint3 index{};
+  unsigned linear = 0;
+  State state = State::ready;
+  const Site* site = nullptr;  // where it waits
+  Fiber* fiber = nullptr;
+  Thread* next = nullptr;  // in the list of those who can run
+  std::vector<AsyncCopy> copies;
+  std::size_t copies_done = 0;
+  unsigned commits = 0;
+  std::uint64_t arrived = 0, left = 0;  // their addresses are objects of synchronisation to ThreadSanitizer
+};
+
+// Threads of a warp that wait for each other.
+struct Meeting {
+  unsigned mask = 0;
+  unsigned arrived = 0;
+  const Site* site = nullptr;
+  Complete complete = nullptr;
+  MemoryOrder order = MemoryOrder::relaxed;
+};
+
+struct Warp {
+  unsigned alive = 0;  // lanes that exist and have not exited
+  int meetings = 0;
+  std::array<Meeting, kLanes> meeting;
+  std::array<void*, kLanes> payload;
+};
+
+class Machine {
+ public:
+  Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // Before the blocks of a grid.
+  void prepare(const Launch& launch, ThreadOrder order);
+  // Runs one block to its end, or throws what one of its threads threw, or Error when none can go on.
+  void run_block(uint3 index, std::uint64_t seed);
+
+  BlockVote meet_block(const Site& site, bool predicate);
+  void meet_warp(const Site& site, unsigned mask, void* payload, Complete complete, MemoryOrder order);
+  Thread& current() { return *current_; }
+  Arena& arena() { return arena_; }
+
+ private:
+  static void fiber_body(Fiber& fiber);
+  void work(Fiber& fiber);
+  Thread* start_next();
+  void run_thread(Thread& thread);
+  void exit_thread(Thread& thread);
+  void make_current(Thread& thread);
+  Fiber& next_fiber();
+  Fiber& free_fiber();
+  void wait_turn(Thread& thread);
+  void open_barrier();
+  void finish_meeting(Warp& warp, int number);
+  void release(Thread* const* threads, int count);
+  void abort(std::exception_ptr error);
+  std::uint64_t random();
+  void shuffle(Thread** threads, int count);
+  std::string describe_waiting() const;
+  std::string place() const;
+  [[noreturn]] void fail_at(const Site& site, const std::string& what);
+
+  const Launch* launch_ = nullptr;
+  ThreadOrder order_ = ThreadOrder::forward;
+  std::uint64_t random_state_ = 0;
+  uint3 block_index_{};
+  dim3 shape_ = 0;  // of the blocks that threads_ is laid out for
+
+  int count_ = 0;    // threads of the block
+  int started_ = 0;  // in turn_
+  int alive_ = 0;    // threads that have not exited
+  Thread* current_ = nullptr;
+  Thread* ready_ = nullptr;       // first that can run
+  Thread* ready_last_ = nullptr;  // valid while ready_ is not null
+  bool aborting_ = false;
+  std::exception_ptr error_;
+
+  int at_barrier_ = 0;
+  unsigned barrier_yes_ = 0;
+  const Site* barrier_site_ = nullptr;
+  BlockVote barrier_result_{};
+
+  std::unique_ptr<Thread[]> threads_;
+  std::vector<Thread*> turn_;  // the order in which threads start
+  std::array<Thread*, kMaxThreads> scratch_;
+  std::array<Warp, kMaxThreads / kLanes> warps_;
+  Arena arena_;
+
+  Fiber home_;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  Fiber* free_ = nullptr;
+  Fiber* used_ = nullptr;                          // ThreadSanitizer: not again in this block
+  std::uint64_t block_start_ = 0, block_end_ = 0;  // objects of synchronisation, too
+};
+
+}  // namespace rook::emu::machine

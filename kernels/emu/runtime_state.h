@@ -1,0 +1,53 @@
+// What the runtime's handles stand for.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "kernels/emu/runtime.h"
+
+namespace rook::emu {
+
+// Work in the order in which it was captured, which is an order that its dependencies allow.
+using CapturedWork = std::vector<std::function<void()>>;
+
+struct Capture {
+  CapturedWork work;
+  bool is_active = true;
+  bool is_global = false;  // forbids unrelated calls
+};
+
+struct EmulatedStream {
+  std::shared_ptr<Capture> capture;  // that it is, or was, part of
+  bool is_origin = false;            // that the capture begins and ends with
+};
+
+struct EmulatedEvent {
+  std::chrono::steady_clock::time_point time;
+  bool is_recorded = false;
+  std::shared_ptr<Capture> capture;  // when last recorded in a capture
+};
+
+struct EmulatedGraph {
+  CapturedWork work;
+};
+
+struct EmulatedGraphExec {
+  CapturedWork work;
+};
+
+namespace machine {
+
+// Remembers an error for cudaGetLastError and returns it.
+cudaError_t report(cudaError_t error);
+
+// Whether any stream is being captured in the mode in which unrelated calls are forbidden.
+bool is_capturing_globally();
+
+// Runs `work` now or when the captured graph runs.
+void enqueue(cudaStream_t stream, std::function<void()> work);
+
+}  // namespace machine
+}  // namespace rook::emu

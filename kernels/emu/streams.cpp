@@ -1,0 +1,267 @@
+// Errors, streams, events and graphs.
+#include <atomic>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "kernels/emu/launch.h"
+#include "kernels/emu/machine.h"
+#include "kernels/emu/runtime.h"
+#include "kernels/emu/runtime_state.h"
+#include "kernels/emu/symbols.h"
+
+namespace rook::emu {
+namespace {
+
+thread_local cudaError_t last_error = cudaSuccess;
+std::atomic<int> global_captures{0};
+
+// Dynamic shared memory that kernels were allowed.
+struct Allowances {
+  std::mutex mutex;
+  std::unordered_map<const void*, std::size_t> bytes;
+};
+Allowances& allowances() {
+  static auto* const all = new Allowances;
+  return *all;
+}
+
+constexpr std::size_t kDefaultDynamicShared = 48 * 1024;
+
+// Nothing that belongs to it is captured any more.
+void end(Capture& capture) {
+  if (capture.is_active && capture.is_global) --global_captures;
+  capture.is_active = false;
+}
+
+}  // namespace
+
+namespace machine {
+
+cudaError_t report(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
+bool is_capturing_globally() {
+  return global_captures > 0;
+}
+
+bool is_capturing(cudaStream_t stream) {
+  return stream != nullptr && stream->capture != nullptr && stream->capture->is_active;
+}
+
+void capture(cudaStream_t stream, std::function<void()> work) {
+  stream->capture->work.push_back(std::move(work));
+}
+
+void enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (is_capturing(stream))
+    capture(stream, std::move(work));
+  else
+    work();
+}
+
+void check_dynamic_shared(const void* kernel, std::size_t bytes) {
+  if (bytes <= kDefaultDynamicShared) return;
+  const std::lock_guard lock(allowances().mutex);
+  const auto found = allowances().bytes.find(kernel);
+  if (found == allowances().bytes.end() || found->second < bytes)
+    throw Error(
+        fmt::format("emulator: kernel {}: {} bytes of dynamic shared memory, but without "
+                    "cudaFuncAttributeMaxDynamicSharedMemorySize {} are allowed",
+                    kernel_name(kernel), bytes, kDefaultDynamicShared));
+}
+
+}  // namespace machine
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
+    case cudaErrorIllegalState:
+      return "cudaErrorIllegalState";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
+  }
+  return "unknown error";
+}
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    case cudaErrorIllegalState:
+      return "the operation cannot be performed in the present state";
+    case cudaErrorNotReady:
+      return "device not ready";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+  }
+  return "unrecognized error code";
+}
+cudaError_t cudaGetLastError() {
+  return std::exchange(last_error, cudaSuccess);
+}
+cudaError_t cudaPeekAtLastError() {
+  return last_error;
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+      static_cast<std::size_t>(value) > machine::kMaxShared)
+    return machine::report(cudaErrorInvalidValue);
+  const std::lock_guard lock(allowances().mutex);
+  allowances().bytes[kernel] = static_cast<std::size_t>(value);
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  return machine::is_capturing_globally() ? machine::report(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+cudaError_t cudaDeviceReset() {
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = new EmulatedStream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  return cudaStreamCreate(stream);
+}
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
+  return cudaStreamCreate(stream);
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (stream == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
+  if (stream->is_origin) end(*stream->capture);
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return machine::is_capturing(stream) ? machine::report(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  return cudaStreamSynchronize(stream);
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (event == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
+  if (event->capture == nullptr || !event->capture->is_active) return cudaSuccess;
+  if (stream == nullptr) return machine::report(cudaErrorStreamCaptureUnsupported);
+  if (machine::is_capturing(stream) && stream->capture != event->capture)
+    return machine::report(cudaErrorStreamCaptureInvalidated);
+  stream->capture = event->capture;
+  return cudaSuccess;
+}
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* argument) {
+  machine::enqueue(stream, [=] { function(argument); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new EmulatedEvent;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return cudaEventCreate(event);
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  if (event == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (event == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
+  event->capture = machine::is_capturing(stream) ? stream->capture : nullptr;
+  if (event->capture != nullptr) return cudaSuccess;
+  event->time = std::chrono::steady_clock::now();
+  event->is_recorded = true;
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return event != nullptr ? cudaSuccess : machine::report(cudaErrorInvalidResourceHandle);
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return cudaEventSynchronize(event);
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (begin == nullptr || end == nullptr || !begin->is_recorded || !end->is_recorded)
+    return machine::report(cudaErrorInvalidResourceHandle);
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  if (stream == nullptr) return machine::report(cudaErrorStreamCaptureUnsupported);
+  if (machine::is_capturing(stream)) return machine::report(cudaErrorIllegalState);
+  stream->capture = std::make_shared<Capture>();
+  stream->capture->is_global = mode == cudaStreamCaptureModeGlobal;
+  stream->is_origin = true;
+  if (stream->capture->is_global) ++global_captures;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (!machine::is_capturing(stream) || !stream->is_origin) return machine::report(cudaErrorIllegalState);
+  *graph = new EmulatedGraph{std::move(stream->capture->work)};
+  end(*stream->capture);
+  stream->capture.reset();
+  stream->is_origin = false;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = machine::is_capturing(stream) ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  if (graph == nullptr) return machine::report(cudaErrorInvalidValue);
+  *exec = new EmulatedGraphExec{graph->work};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t) {
+  return exec != nullptr ? cudaSuccess : machine::report(cudaErrorInvalidValue);
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  if (exec == nullptr) return machine::report(cudaErrorInvalidValue);
+  if (machine::is_capturing(stream)) return machine::report(cudaErrorStreamCaptureUnsupported);
+  for (const std::function<void()>& item : exec->work) item();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, void* nodes, std::size_t* count) {
+  if (graph == nullptr || nodes != nullptr) return machine::report(cudaErrorInvalidValue);
+  *count = graph->work.size();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+}  // namespace rook::emu
