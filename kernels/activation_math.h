@@ -179,75 +179,16 @@ struct FloatMath {
 
 // For kernels: of an activation that is known at run time; all threads of a warp take the same branch.
 ROOK_HOST_DEVICE inline float activate(Activation activation, float x) {
-  switch (activation) {
-    case Activation::linear:
-      return activation_of<Activation::linear, FloatMath>(x);
-    case Activation::leaky:
-      return activation_of<Activation::leaky, FloatMath>(x);
-    case Activation::relu:
-      return activation_of<Activation::relu, FloatMath>(x);
-    case Activation::relu6:
-      return activation_of<Activation::relu6, FloatMath>(x);
-    case Activation::logistic:
-      return activation_of<Activation::logistic, FloatMath>(x);
-    case Activation::loggy:
-      return activation_of<Activation::loggy, FloatMath>(x);
-    case Activation::mish:
-      return activation_of<Activation::mish, FloatMath>(x);
-    case Activation::swish:
-      return activation_of<Activation::swish, FloatMath>(x);
-    case Activation::hard_mish:
-      return activation_of<Activation::hard_mish, FloatMath>(x);
-    case Activation::tanh:
-      return activation_of<Activation::tanh, FloatMath>(x);
-    case Activation::elu:
-      return activation_of<Activation::elu, FloatMath>(x);
-    case Activation::selu:
-      return activation_of<Activation::selu, FloatMath>(x);
-    case Activation::gelu:
-      return activation_of<Activation::gelu, FloatMath>(x);
-    case Activation::relie:
-      return activation_of<Activation::relie, FloatMath>(x);
-    case Activation::ramp:
-      return activation_of<Activation::ramp, FloatMath>(x);
-  }
-  return x;
+  float y = x;
+  visit_activation(activation, [&](auto tag) { y = activation_of<decltype(tag)::value, FloatMath>(x); });
+  return y;
 }
 
+// d activate(x) / dx.
 ROOK_HOST_DEVICE inline float activate_gradient(Activation activation, float x) {
-  switch (activation) {
-    case Activation::linear:
-      return activation_slope<Activation::linear, FloatMath>(x);
-    case Activation::leaky:
-      return activation_slope<Activation::leaky, FloatMath>(x);
-    case Activation::relu:
-      return activation_slope<Activation::relu, FloatMath>(x);
-    case Activation::relu6:
-      return activation_slope<Activation::relu6, FloatMath>(x);
-    case Activation::logistic:
-      return activation_slope<Activation::logistic, FloatMath>(x);
-    case Activation::loggy:
-      return activation_slope<Activation::loggy, FloatMath>(x);
-    case Activation::mish:
-      return activation_slope<Activation::mish, FloatMath>(x);
-    case Activation::swish:
-      return activation_slope<Activation::swish, FloatMath>(x);
-    case Activation::hard_mish:
-      return activation_slope<Activation::hard_mish, FloatMath>(x);
-    case Activation::tanh:
-      return activation_slope<Activation::tanh, FloatMath>(x);
-    case Activation::elu:
-      return activation_slope<Activation::elu, FloatMath>(x);
-    case Activation::selu:
-      return activation_slope<Activation::selu, FloatMath>(x);
-    case Activation::gelu:
-      return activation_slope<Activation::gelu, FloatMath>(x);
-    case Activation::relie:
-      return activation_slope<Activation::relie, FloatMath>(x);
-    case Activation::ramp:
-      return activation_slope<Activation::ramp, FloatMath>(x);
-  }
-  return 1;
+  float slope = 1;
+  visit_activation(activation, [&](auto tag) { slope = activation_slope<decltype(tag)::value, FloatMath>(x); });
+  return slope;
 }
 
 }  // namespace rook
