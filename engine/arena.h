@@ -1,8 +1,11 @@
-// One block of memory for one role, aligned for vector access. Grows only when asked; never moves in between.
+// One block of memory for one role on one device, aligned for vector access. Grows only when asked; never moves in
+// between.
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <utility>
+
+#include "kernels/runtime.h"
 
 namespace rook {
 
@@ -14,27 +17,34 @@ constexpr std::size_t arena_aligned(std::size_t bytes) {
 
 class Arena {
  public:
-  Arena() = default;
-  explicit Arena(std::size_t bytes) { reserve(bytes); }
+  explicit Arena(const DeviceRuntime& runtime = cpu::runtime()) : runtime_(&runtime) {}
+  Arena(Arena&& other) noexcept { swap(other); }
+  Arena& operator=(Arena&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Arena();
 
   // At least `bytes`, zeroed; what was there before is lost when it grows. Throws Error when memory is short.
   void reserve(std::size_t bytes);
-  std::byte* data() const { return memory_.get(); }
+  std::byte* data() const { return memory_; }
   std::size_t bytes() const { return bytes_; }
   template <class T>
   T* as() const {
-    return reinterpret_cast<T*>(memory_.get());
+    return reinterpret_cast<T*>(memory_);
   }
+  const DeviceRuntime& runtime() const { return *runtime_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
-  std::unique_ptr<std::byte[], Free> memory_;
+  void swap(Arena& other) noexcept {
+    std::swap(runtime_, other.runtime_);
+    std::swap(memory_, other.memory_);
+    std::swap(bytes_, other.bytes_);
+  }
+
+  const DeviceRuntime* runtime_ = &cpu::runtime();
+  std::byte* memory_ = nullptr;
   std::size_t bytes_ = 0;
 };
-
-// Bytes that can still be had without swapping: MemAvailable and the control group's limit, the smaller.
-std::size_t available_memory();
 
 }  // namespace rook

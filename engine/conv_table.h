@@ -18,6 +18,8 @@ class ConvTable {
   // saves.
   bool fast(const ConvProblem& problem) const;
 
+  const Backend& backend() const { return backend_; }
+
  private:
   const Backend& backend_;
   std::string forced_;

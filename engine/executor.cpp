@@ -8,18 +8,26 @@
 namespace rook {
 namespace {
 
+// Adds the time of its scope to *sum (null: nothing): of the device, which it waits for.
 class Timer {
  public:
-  explicit Timer(double* sum)
-      : sum_(sum), start_(sum ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point()) {}
-  ~Timer() {
-    if (sum_) *sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  Timer(double* sum, const DeviceRuntime& runtime, Stream stream) : sum_(sum), runtime_(runtime), stream_(stream) {
+    if (!sum_) return;
+    runtime_.synchronize(stream_);
+    start_ = std::chrono::steady_clock::now();
+  }
+  ~Timer() noexcept(false) {
+    if (!sum_) return;
+    runtime_.synchronize(stream_);
+    *sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
  private:
   double* sum_;
+  const DeviceRuntime& runtime_;
+  Stream stream_;
   std::chrono::steady_clock::time_point start_;
 };
 
@@ -30,11 +38,20 @@ Executor::Executor(const Graph& graph, Params& params, const ExecutorOptions& op
       params_(params),
       options_(options),
       convs_(*options.backend, options.conv),
-      values_(params.values().data()),
+      device_params_(params, *options.backend->runtime),
+      stream_(runtime().create_stream()),
+      activations_(runtime()),
+      workspace_(runtime()),
+      state_(runtime()),
+      input_memory_(runtime()),
       times_(graph.nodes().size()) {}
 
+Executor::~Executor() {
+  runtime().destroy_stream(stream_);
+}
+
 void Executor::check_memory(const Plan& plan) const {
-  const std::size_t have = available_memory() + activations_.bytes() + workspace_.bytes() + state_.bytes();
+  const std::size_t have = runtime().free_bytes() + activations_.bytes() + workspace_.bytes() + state_.bytes();
   if (plan.total() <= have) return;
   PlanRequest smaller = plan.request;
   while (smaller.batch > 1) {
@@ -68,7 +85,7 @@ void Executor::resize(int batch, int h, int w) {
 }
 
 void Executor::use_values(float* values) {
-  values_ = values ? values : params_.values().data();
+  values_ = values;
   if (plan_) bind();
 }
 
@@ -79,7 +96,9 @@ void Executor::bind() {
   input_ = plan_->input;
   input_memory_.reserve(static_cast<std::size_t>(input_.elements()) * size_of(input_.dtype));
   input_.data = input_memory_.data();
-  float* gradients = options_.training ? params_.gradients().data() : nullptr;
+  input_.device = options_.backend->device;
+  float* const values = values_ ? values_ : device_params_.values();
+  float* const gradients = options_.training ? device_params_.gradients() : nullptr;
   bound_.clear();
   bound_.resize(plan_->nodes.size());
   for (int i = 0; i < graph_.size(); ++i) {
@@ -96,7 +115,7 @@ void Executor::bind() {
       b.dinputs.back() = {gradient(source), planned.dinput_modes[j]};
       needs_dinput = true;
     }
-    b.params = params_.pointers(i, values_);
+    b.params = params_.pointers(i, values);
     b.grads = params_.pointers(i, planned.backward ? gradients : nullptr);
     b.problem = {.inputs = b.inputs,
                  .output = output(i),
@@ -106,7 +125,7 @@ void Executor::bind() {
                  .convs = &convs_};
     b.run = {.backend = options_.backend,
              .convs = &convs_,
-             .stream = {},
+             .stream = stream_,
              .inputs = b.inputs,
              .output = output(i),
              .params = b.params,
@@ -117,7 +136,7 @@ void Executor::bind() {
              .training = planned.backward,
              .bn_momentum = options_.bn_momentum,
              .seed = options_.seed,
-             .iteration = 0,
+             .counter = {},
              .node = static_cast<std::uint32_t>(i),
              .doutput = {},
              .dinputs = b.dinputs};
@@ -128,6 +147,7 @@ void Executor::bind() {
 Tensor Executor::output(int node) const {
   const NodePlan& planned = plan_->nodes[static_cast<std::size_t>(node)];
   Tensor tensor = planned.output;
+  tensor.device = options_.backend->device;
   tensor.data = planned.root == kNetworkInput
                     ? input_.data
                     : activations_.data() + plan_->nodes[static_cast<std::size_t>(planned.root)].output_offset;
@@ -145,6 +165,7 @@ Tensor Executor::gradient(int node) const {
         fmt::format("layer {}: has no gradient in this plan", graph_.nodes()[static_cast<std::size_t>(node)].name));
   const NodePlan& planned = plan_->nodes[static_cast<std::size_t>(plan_->nodes[static_cast<std::size_t>(node)].root)];
   Tensor tensor = planned.doutput;
+  tensor.device = options_.backend->device;
   tensor.data = activations_.data() + planned.gradient_offset;
   return tensor;
 }
@@ -154,12 +175,12 @@ void Executor::prepare() {
     if (bound_[i].run.backend) graph_.nodes()[i].op->prepare(bound_[i].problem, bound_[i].run);
 }
 
-void Executor::forward(std::uint32_t iteration) {
+void Executor::forward(const StepCounter& counter) {
   for (int i = 0; i < graph_.size(); ++i) {
     Bound& b = bound_[i];
     if (!b.run.backend) continue;
-    const Timer timer(options_.profile ? &times_[i].forward_s : nullptr);
-    b.run.iteration = iteration;
+    const Timer timer(options_.profile ? &times_[i].forward_s : nullptr, runtime(), stream_);
+    b.run.counter = counter;
     graph_.nodes()[i].op->forward(b.run);
   }
 }
@@ -168,7 +189,7 @@ void Executor::backward() {
   for (int i = graph_.size() - 1; i >= 0; --i) {
     Bound& b = bound_[i];
     if (!b.run.backend || !plan_->nodes[i].backward) continue;
-    const Timer timer(options_.profile ? &times_[i].backward_s : nullptr);
+    const Timer timer(options_.profile ? &times_[i].backward_s : nullptr, runtime(), stream_);
     graph_.nodes()[i].op->backward(b.run);
   }
 }

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <vector>
 
+#include "engine/device_params.h"
 #include "engine/params.h"
 #include "engine/plan.h"
 
@@ -32,19 +33,37 @@ struct NodeTime {
 class Executor {
  public:
   Executor(const Graph& graph, Params& params, const ExecutorOptions& options);
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
 
   // Plans (once per size) and binds memory. Throws Error before anything runs when memory is short, saying how many
   // bytes are missing and which batch would fit.
   void resize(int batch, int h, int w);
   // The parameters have changed: packs or folds them again.
   void prepare();
-  // Reads parameters from another arena of the same layout (the EMA) from the next prepare() on; null: the params' own.
+  // Reads parameters from another arena of the same layout in the device's memory (the EMA) from the next prepare() on;
+  // null: the params' own.
   void use_values(float* values);
+
+  // The device's copy of the parameters and its gradients; on the CPU they are those of Params.
+  float* values() { return device_params_.values(); }
+  float* gradients() { return device_params_.gradients(); }
+  // The host's parameters to the device, and back. Nothing on the CPU.
+  void upload() { device_params_.upload(stream_); }
+  void download() { device_params_.download(stream_); }
+
+  Stream stream() const { return stream_; }
+  // Bytes of all arenas: when it has changed, pointers have.
+  std::size_t memory() const {
+    return activations_.bytes() + workspace_.bytes() + state_.bytes() + input_memory_.bytes();
+  }
+  const DeviceRuntime& runtime() const { return *options_.backend->runtime; }
 
   Tensor input() const { return input_; }  // to be written before forward
   Tensor output(int node) const;           // after forward; earlier values may be gone unless keep_all
   Tensor gradient(int node) const;         // of the logits a head reads: to be written before backward
-  void forward(std::uint32_t iteration = 0);
+  void forward(const StepCounter& counter = {});
   void backward();  // adds to params.gradients()
   bool has_gradient(int node) const;
 
@@ -71,7 +90,9 @@ class Executor {
   ConvTable convs_;
   std::map<std::tuple<int, int, int>, Plan> plans_;
   const Plan* plan_ = nullptr;
-  float* values_ = nullptr;
+  DeviceParams device_params_;
+  float* values_ = nullptr;  // in use instead of the device's copy
+  Stream stream_;
   Arena activations_, workspace_, state_, input_memory_;
   Tensor input_;
   std::vector<Bound> bound_;

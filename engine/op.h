@@ -45,6 +45,8 @@ struct OpProblem {
   bool training = false;        // keep what backward needs
   bool needs_dinput = false;    // backward will be asked for gradients of the inputs
   const ConvTable* convs = nullptr;
+
+  const Backend& backend() const { return convs->backend(); }
 };
 
 struct OpNeeds {
@@ -59,6 +61,14 @@ struct OpNeeds {
 struct GradTarget {
   Tensor tensor;
   Grad mode = Grad::none;
+};
+
+// Which step of a training this is, for what is random in it: a number, or a place in the device's memory with the step
+// and the part of it.
+struct StepCounter {
+  std::uint32_t iteration = 0;  // with `step`: the part
+  std::uint32_t parts = 1;      // of a step
+  const StepState* step = nullptr;
 };
 
 // A run: memory and pointers. `params` and `grads` follow the order of Op::params(); a grad is null where frozen.
@@ -76,7 +86,7 @@ struct OpRun {
   bool training = false;
   float bn_momentum = 0.01f;  // share of a batch in the running estimates of batch norm
   std::uint64_t seed = 0;
-  std::uint32_t iteration = 0;
+  StepCounter counter;
   std::uint32_t node = 0;
   // backward only
   Tensor doutput;  // may be overwritten: nobody reads it afterwards

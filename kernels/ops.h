@@ -133,8 +133,10 @@ struct Dropout {
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
   std::uint32_t layer = 0;
-  Grad mode = Grad::overwrite;      // accumulate is used in backward only
-  const StepState* step = nullptr;  // iteration
+  Grad mode = Grad::overwrite;  // accumulate is used in backward only
+  // When not null: the iteration is step->iteration * parts + iteration, so that no two parts of a step share a mask.
+  const StepState* step = nullptr;
+  std::uint32_t parts = 1;
 };
 // Softmax over the channels of each group, with temperature: y = softmax(x / temperature).
 struct SoftmaxForward {
@@ -313,7 +315,7 @@ struct AugmentSpec {
 // drawn from `images` at random) with Philox(seed, iteration, i): equal on every device.
 struct Augment {
   std::span<const CachedImage> images;  // the list itself lies in the device's memory
-  std::span<const std::int32_t> order;  // [N] indices into images; with `step`: of all iterations, N each
+  std::span<const std::int32_t> order;  // [N] indices into images; with `step`: of iteration 0, see order_stride
   AugmentSpec spec = {};
   std::uint64_t seed = 0;
   std::uint32_t iteration = 0;
@@ -323,6 +325,7 @@ struct Augment {
   std::int32_t* truth_counts = nullptr;  // [N] out
   int max_truths = 0;
   const StepState* step = nullptr;  // iteration
+  std::int64_t order_stride = 0;    // with `step`: iteration i takes order[i * order_stride ...]
 };
 
 // Every operation and its arguments, once: declared for each namespace below, and put into a table of function pointers

@@ -8,7 +8,7 @@
 namespace rook {
 
 ROOK_HOST_DEVICE inline Dropout with_step(Dropout args) {
-  if (args.step) args.iteration = args.step->iteration;
+  if (args.step) args.iteration += args.step->iteration * args.parts;
   return args;
 }
 
@@ -41,9 +41,8 @@ ROOK_HOST_DEVICE inline YoloLoss with_step(YoloLoss args) {
 
 ROOK_HOST_DEVICE inline Augment with_step(Augment args) {
   if (args.step) {
-    const std::size_t outputs = static_cast<std::size_t>(args.y.n);
     args.iteration = args.step->iteration;
-    args.order = {args.order.data() + args.iteration * outputs, outputs};
+    args.order = {args.order.data() + args.iteration * args.order_stride, args.order.size()};
   }
   return args;
 }

@@ -77,7 +77,18 @@ class Convolution final : public Op {
     }
     float* bias = reinterpret_cast<float*>(run.state + layout.bias_offset);
     float* folded = reinterpret_cast<float*>(run.workspace);
-    fold(run, folded, bias);
+    const bool bn = spec_.batch_normalize;
+    run.backend->fold_batchnorm({.weights = weights,
+                                 .k = geometry_.k,
+                                 .count = geometry_.weights() / geometry_.k,
+                                 .gamma = bn ? run.params[1] : nullptr,
+                                 .beta = run.params[0],
+                                 .running_mean = bn ? run.params[2] : nullptr,
+                                 .running_var = bn ? run.params[3] : nullptr,
+                                 .eps = spec_.bn_eps,
+                                 .folded_weights = folded,
+                                 .folded_bias = bias},
+                                run.stream);
     layout.fprop_row->pack(layout.fprop, folded, run.state, run.stream);
   }
 
@@ -104,7 +115,8 @@ class Convolution final : public Op {
                                       .running_var = run.params[3],
                                       .momentum = run.bn_momentum,
                                       .eps = spec_.bn_eps,
-                                      .activation = spec_.activation},
+                                      .activation = spec_.activation,
+                                      .workspace = run.workspace},
                                      run.stream);
     } else if (spec_.activation != Activation::linear) {
       run.backend->activation_forward({.x = z, .y = run.output, .activation = spec_.activation}, run.stream);
@@ -124,7 +136,8 @@ class Convolution final : public Op {
                                        .inv_std = mean_of(run) + geometry_.k,
                                        .dgamma = run.grads[1],
                                        .dbeta = run.grads[0],
-                                       .activation = spec_.activation},
+                                       .activation = spec_.activation,
+                                       .workspace = run.workspace},
                                       run.stream);
     } else if (spec_.activation != Activation::linear) {
       run.backend->activation_backward(
@@ -221,6 +234,12 @@ class Convolution final : public Op {
       layout.state_bytes += arena_aligned(layout.dgrad_row->packed_bytes(layout.dgrad));
       layout.workspace_bytes = std::max(layout.workspace_bytes, layout.dgrad_row->workspace(layout.dgrad));
     }
+    if (spec_.batch_normalize) {
+      const Backend& backend = problem.backend();
+      layout.workspace_bytes =
+          std::max({layout.workspace_bytes, backend.batchnorm_forward_workspace({.z = layout.z, .y = problem.output}),
+                    backend.batchnorm_backward_workspace({.z = layout.z, .dy = layout.z, .dz = layout.z})});
+    }
     if (layout.keeps_z)
       layout.saved_bytes = z_offset() + static_cast<std::size_t>(layout.z.elements()) * size_of(layout.z.dtype);
     return layout;
@@ -233,21 +252,6 @@ class Convolution final : public Op {
     Tensor z = layout.z;
     z.data = run.saved + z_offset();
     return z;
-  }
-
-  void fold(const OpRun& run, float* folded, float* bias) const {
-    const std::int64_t per_filter = geometry_.weights() / geometry_.k;
-    const float* weights = run.params.back();
-    for (int k = 0; k < geometry_.k; ++k) {
-      double factor = 1, shift = run.params[0][k];
-      if (spec_.batch_normalize) {
-        factor = run.params[1][k] / std::sqrt(static_cast<double>(run.params[3][k]) + spec_.bn_eps);
-        shift -= factor * run.params[2][k];
-      }
-      bias[k] = static_cast<float>(shift);
-      for (std::int64_t i = k * per_filter; i < (k + 1) * per_filter; ++i)
-        folded[i] = static_cast<float>(weights[i] * factor);
-    }
   }
 
   void forward_inference(const Layout& layout, const OpRun& run) const {

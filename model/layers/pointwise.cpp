@@ -1,6 +1,8 @@
 // Layers of one input that keep its shape: [activation], [batchnorm], [dropout], [softmax], [empty].
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "engine/arena.h"
 #include "model/layers/layers.h"
@@ -43,7 +45,12 @@ class BatchNormLayer final : public Op {
             {.role = ParamRole::rolling_variance, .shape = {channels_}}};
   }
   OpNeeds needs(const OpProblem& problem) const override {
-    return {.saved = problem.training ? 2 * sizeof(float) * static_cast<std::size_t>(channels_) : 0,
+    if (!problem.training) return {.inputs_in_backward = true};
+    const Backend& backend = problem.backend();
+    return {.saved = 2 * sizeof(float) * static_cast<std::size_t>(channels_),
+            .workspace = std::max(backend.batchnorm_forward_workspace({.z = problem.inputs[0], .y = problem.output}),
+                                  backend.batchnorm_backward_workspace(
+                                      {.z = problem.inputs[0], .dy = problem.output, .dz = problem.output})),
             .inputs_in_backward = true};
   }
   void forward(const OpRun& run) const override {
@@ -67,7 +74,8 @@ class BatchNormLayer final : public Op {
                                     .running_mean = run.params[2],
                                     .running_var = run.params[3],
                                     .momentum = run.bn_momentum,
-                                    .eps = eps_},
+                                    .eps = eps_,
+                                    .workspace = run.workspace},
                                    run.stream);
   }
   void backward(const OpRun& run) const override {
@@ -79,7 +87,8 @@ class BatchNormLayer final : public Op {
                                      .mean = mean(run),
                                      .inv_std = mean(run) + channels_,
                                      .dgamma = run.grads[1],
-                                     .dbeta = run.grads[0]},
+                                     .dbeta = run.grads[0],
+                                     .workspace = run.workspace},
                                     run.stream);
     if (run.dinputs[0].mode != Grad::none)
       run.backend->copy_channels({.src = run.doutput, .dst = run.dinputs[0].tensor, .mode = run.dinputs[0].mode},
@@ -114,9 +123,11 @@ class DropoutLayer final : public Op {
                           .y = y,
                           .probability = probability_,
                           .seed = run.seed,
-                          .iteration = run.iteration,
+                          .iteration = run.counter.iteration,
                           .layer = run.node,
-                          .mode = mode},
+                          .mode = mode,
+                          .step = run.counter.step,
+                          .parts = run.counter.parts},
                          run.stream);
   }
   float probability_;

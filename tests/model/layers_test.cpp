@@ -29,7 +29,7 @@ struct Step {
 
   // The sum of logits weighted with random numbers: what is differentiated.
   double loss(const Network& network) {
-    executor.forward(5);
+    executor.forward({.iteration = 5});
     Random random(12);
     double sum = 0;
     for (const Head& head : network.heads)
@@ -205,7 +205,7 @@ TEST_CASE("layers: dropout is another mask at another iteration, and nothing in 
   const Model model = tiny_model("conv filters=6 size=3 pad=1 activation=linear" + kWithDropout);
   Step training(*model.network, *model.params, options_of(cpu_backend(), DType::f32, true, true));
   const auto at = [&](std::uint32_t iteration) {
-    training.executor.forward(iteration);
+    training.executor.forward({.iteration = static_cast<std::uint32_t>(iteration)});
     return to_doubles(training.executor.output(1));
   };
   const auto first = at(1);

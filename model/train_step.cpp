@@ -1,0 +1,385 @@
+#include "model/train_step.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace rook {
+namespace {
+
+constexpr std::size_t kReserve = std::size_t{256}
+                                 << 20;  // device memory that photos leave for larger sizes and libraries
+
+// The cfg's heads, with the recipe's weights of the loss in fixed mode.
+HeadLossParams loss_params(const Head& head, const TrainConfig& config) {
+  HeadLossParams params = head.loss;
+  if (config.loss == LossMode::darknet || head.spec.kind == HeadKind::region) return params;
+  params.iou_normalizer = config.weights.box;
+  params.obj_normalizer = config.weights.objectness;
+  params.cls_normalizer = config.weights.classes;
+  params.ignore_thresh = config.weights.ignore_thresh;
+  params.iou_thresh = config.weights.iou_thresh;
+  params.label_smooth_eps = config.weights.label_smooth;
+  params.box_loss = config.weights.box_loss;
+  return params;
+}
+
+// Young averages forget faster, so that the start does not weigh on a short training.
+float ema_decay(const TrainConfig& config, std::int64_t iteration) {
+  const float age = static_cast<float>(iteration + 1);
+  return std::min(config.ema, (1 + age) / (10 + age));
+}
+
+// Places behind each other in one block.
+class Places {
+ public:
+  std::size_t add(std::size_t bytes) {
+    const std::size_t place = arena_aligned(bytes_);
+    bytes_ = place + bytes;
+    return place;
+  }
+  std::size_t bytes() const { return arena_aligned(bytes_); }
+
+ private:
+  std::size_t bytes_ = 0;
+};
+
+void add_parts(LossParts& sum, const LossParts& part, float share_of_loss, float share) {
+  sum.box += part.box * share_of_loss;
+  sum.objectness += part.objectness * share_of_loss;
+  sum.classes += part.classes * share_of_loss;
+  sum.mean_iou += part.mean_iou * share;
+  sum.mean_obj += part.mean_obj * share;
+  sum.mean_noobj += part.mean_noobj * share;
+  sum.positives += part.positives;
+  sum.truths += part.truths;
+  sum.unmatched += part.unmatched;
+}
+
+}  // namespace
+
+TrainStep::TrainStep(Model& model, const TrainConfig& config, const PhotoCache& train, const Backend& backend,
+                     const std::string& conv)
+    : model_(model),
+      config_(config),
+      backend_(backend),
+      runtime_(*backend.runtime),
+      executor_(model.network->graph, *model.params,
+                {.backend = &backend,
+                 .compute = config.precision,
+                 .training = true,
+                 .frozen = config.freeze,
+                 .conv = conv,
+                 .bn_momentum = config.bn_momentum,
+                 .seed = config.seed}),
+      order_(train.size(), config.seed),
+      segments_(model.params->segments(config.decay, config.freeze)),
+      tables_(runtime_),
+      state_(runtime_),
+      truths_(runtime_),
+      metrics_(runtime_),
+      loss_workspace_(runtime_),
+      norm_workspace_(runtime_),
+      moments_(runtime_),
+      ema_(runtime_) {
+  const std::size_t heads = model.network->heads.size(), batch = static_cast<std::size_t>(config.batch);
+  Places places;
+  layout_.parts = places.add(static_cast<std::size_t>(config.subdivisions) * (1 + heads) * sizeof(LossParts));
+  layout_.image_loss = places.add(batch * sizeof(float));
+  layout_.norm = places.add(sizeof(double));
+  layout_.bad = places.add(sizeof(std::int32_t));
+  layout_.bytes = places.bytes();
+  metrics_.reserve(layout_.bytes);
+  state_.reserve(sizeof(StepState));
+  const std::size_t part = static_cast<std::size_t>(photos_per_part());
+  truths_at_ = arena_aligned(part * sizeof(std::int32_t));
+  truths_.reserve(truths_at_ + part * static_cast<std::size_t>(config.max_truths) * sizeof(Truth));
+  const int moments = config.optimizer == OptimizerKind::adamw ? 2 : 1;
+  moments_.reserve(moments * arena_aligned(static_cast<std::size_t>(model.params->trainable()) * sizeof(float)));
+  if (config.ema > 0) ema_.reserve(model.params->values().size_bytes());
+  upload_tables();
+  norm_workspace_.reserve(backend.gradient_norm_workspace({.segments = segments_}));
+  for (std::size_t i = 0; i <= lag(); ++i)
+    idle_.push_back({.report = {}, .done = runtime_.create_event(), .metrics = {runtime_, layout_.bytes}});
+  executor_.resize(photos_per_part(), config.height, config.width);
+  photos_.emplace(train, runtime_, kReserve);
+  begin_at(0);
+}
+
+TrainStep::~TrainStep() {
+  for (const Pending& pending : pending_) runtime_.destroy_event(pending.done);
+  for (const Pending& pending : idle_) runtime_.destroy_event(pending.done);
+}
+
+// What a step looks up by its iteration, and the lists that kernels read.
+void TrainStep::upload_tables() {
+  const std::int64_t iterations = config_.schedule.iterations;
+  std::vector<float> lrs, decays;
+  std::vector<std::int32_t> order;
+  for (std::int64_t i = 0; i < iterations; ++i) {
+    lrs.push_back(rate(config_.schedule, i + 1));
+    decays.push_back(ema_decay(config_, i));
+    const auto photos = photos_of(i);
+    order.insert(order.end(), photos.begin(), photos.end());
+  }
+  Places places;
+  std::vector<std::pair<std::size_t, std::span<const std::byte>>> uploads;
+  const auto place = [&](const auto& values) {
+    const auto bytes = std::as_bytes(std::span(values));
+    uploads.emplace_back(places.add(bytes.size()), bytes);
+    return uploads.back().first;
+  };
+  const std::size_t lrs_at = place(lrs), decays_at = place(decays), order_at = place(order),
+                    segments_at = place(segments_);
+  std::vector<std::size_t> multipliers_at;
+  for (const Head& head : model_.network->heads) {
+    const float* const values = head.loss.class_multipliers;
+    multipliers_at.push_back(place(std::span(values, values ? static_cast<std::size_t>(head.spec.classes) : 0)));
+  }
+  tables_.reserve(places.bytes());
+  for (const auto& [at, bytes] : uploads) runtime_.copy(tables_.data() + at, bytes.data(), bytes.size(), {});
+  runtime_.synchronize({});
+  const auto pointer = [&](std::size_t at) { return tables_.data() + at; };
+  lrs_ = reinterpret_cast<const float*>(pointer(lrs_at));
+  ema_decays_ = reinterpret_cast<const float*>(pointer(decays_at));
+  photo_order_ = reinterpret_cast<const std::int32_t*>(pointer(order_at));
+  device_segments_ = {reinterpret_cast<const ParamSegment*>(pointer(segments_at)), segments_.size()};
+  for (std::size_t h = 0; h < model_.network->heads.size(); ++h) {
+    const Head& head = model_.network->heads[h];
+    heads_.push_back({.head = head.spec, .params = loss_params(head, config_), .logits = {}, .dlogits = {}});
+    if (head.loss.class_multipliers)
+      heads_.back().params.class_multipliers = reinterpret_cast<const float*>(pointer(multipliers_at[h]));
+  }
+}
+
+std::vector<std::int32_t> TrainStep::photos_of(std::int64_t iteration) {
+  std::vector<std::int32_t> photos;
+  for (int i = 0; i < config_.batch; ++i) photos.push_back(order_.at(iteration * config_.batch + i));
+  return photos;
+}
+
+void TrainStep::begin_at(std::int64_t iteration) {
+  iteration_ = iteration;
+  executor_.upload();
+  const StepState state{.seen = iteration * config_.batch,
+                        .optimizer_step = iteration + 1,
+                        .iteration = static_cast<std::uint32_t>(iteration),
+                        .lr = rate(config_.schedule, iteration + 1),
+                        .ema_decay = ema_decay(config_, iteration)};
+  runtime_.copy(state_.data(), &state, sizeof state, executor_.stream());
+  runtime_.synchronize(executor_.stream());
+}
+
+void TrainStep::enqueue(int width, int height) {
+  executor_.resize(photos_per_part(), height, width);
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    const int source = model_.network->heads[h].source;
+    heads_[h].logits = executor_.output(source);
+    heads_[h].dlogits = executor_.gradient(source);
+  }
+  loss_workspace_.reserve(backend_.yolo_loss_workspace(loss_of(0)));
+  if (config_.ema > 0 && !ema_started_) {
+    runtime_.copy(ema_.data(), executor_.values(), model_.params->values().size_bytes(), executor_.stream());
+    ema_started_ = true;
+  }
+  // Recordings hold pointers: memory that grew made them worthless.
+  if (const std::size_t memory = executor_.memory() + loss_workspace_.bytes(); memory != recorded_memory_) {
+    recordings_.clear();
+    recorded_memory_ = memory;
+  }
+  const bool mosaic =
+      static_cast<double>(iteration_) < config_.mosaic_until * static_cast<double>(config_.schedule.iterations);
+  recordings_.try_emplace({width, height, mosaic}, runtime_, executor_.stream()).first->second.run([&] {
+    launch(mosaic);
+  });
+  Pending pending = std::move(idle_.back());
+  idle_.pop_back();
+  pending.report = {
+      .iteration = iteration_, .width = width, .height = height, .lr = rate(config_.schedule, iteration_ + 1)};
+  runtime_.copy(pending.metrics.data(), metrics_.data(), layout_.bytes, executor_.stream());
+  runtime_.record(pending.done, executor_.stream());
+  pending_.push_back(std::move(pending));
+  ++iteration_;
+}
+
+// All launches of a step, in order. They read the iteration from the device's memory.
+void TrainStep::launch(bool mosaic) {
+  const Stream stream = executor_.stream();
+  executor_.prepare();
+  runtime_.clear(executor_.gradients(), static_cast<std::size_t>(model_.params->trainable()) * sizeof(float), stream);
+  for (int part = 0; part < config_.subdivisions; ++part) forward_backward(part, mosaic);
+  update();
+  if (config_.ema > 0) average();
+  backend_.advance_step({.step = state_.as<StepState>(),
+                         .lrs = lrs_,
+                         .ema_decays = ema_decays_,
+                         .iterations = config_.schedule.iterations,
+                         .images = config_.batch},
+                        stream);
+}
+
+YoloLoss TrainStep::loss_of(int part) {
+  const std::size_t parts = heads_.size() + 1;
+  const std::int32_t* const counts = truths_.as<std::int32_t>();
+  return {.mode = config_.loss,
+          .heads = heads_,
+          .truths = reinterpret_cast<const Truth*>(truths_.data() + truths_at_),
+          .truth_counts = counts,
+          .max_truths = config_.max_truths,
+          .net_w = executor_.input().w,
+          .net_h = executor_.input().h,
+          // fixed: each part is normalised by its own positives; darknet: sums over the batch, divided by its size
+          // (darknet.md 7.2).
+          .gradient_scale = config_.loss == LossMode::fixed ? 1.0f / config_.subdivisions : 1.0f / config_.batch,
+          .parts = reinterpret_cast<LossParts*>(metrics_.data() + layout_.parts) + part * parts,
+          .image_loss = reinterpret_cast<float*>(metrics_.data() + layout_.image_loss) + part * photos_per_part(),
+          .workspace = loss_workspace_.data(),
+          .step = state_.as<StepState>()};
+}
+
+void TrainStep::forward_backward(int part, bool mosaic) {
+  const std::size_t photos = static_cast<std::size_t>(photos_per_part());
+  AugmentSpec spec = config_.augment;
+  if (!mosaic) spec.mosaic = 0;
+  backend_.augment({.images = photos_->images(),
+                    .order = {photo_order_ + part * photos, photos},
+                    .spec = spec,
+                    .seed = config_.seed,
+                    .first_slot = static_cast<std::uint32_t>(part) * static_cast<std::uint32_t>(photos),
+                    .y = executor_.input(),
+                    .truths = reinterpret_cast<Truth*>(truths_.data() + truths_at_),
+                    .truth_counts = truths_.as<std::int32_t>(),
+                    .max_truths = config_.max_truths,
+                    .step = state_.as<StepState>(),
+                    .order_stride = config_.batch},
+                   executor_.stream());
+  // A counter of its own for each part, so that no two draw the same dropout mask.
+  executor_.forward({.iteration = static_cast<std::uint32_t>(part),
+                     .parts = static_cast<std::uint32_t>(config_.subdivisions),
+                     .step = state_.as<StepState>()});
+  backend_.yolo_loss(loss_of(part), executor_.stream());
+  executor_.backward();
+}
+
+void TrainStep::update() {
+  const Stream stream = executor_.stream();
+  StepState* const step = state_.as<StepState>();
+  double* const squares = reinterpret_cast<double*>(metrics_.data() + layout_.norm);
+  std::int32_t* const bad = reinterpret_cast<std::int32_t*>(metrics_.data() + layout_.bad);
+  backend_.gradient_norm({.gradient = executor_.gradients(),
+                          .segments = device_segments_,
+                          .sum_of_squares = squares,
+                          .bad_segment = bad,
+                          .workspace = norm_workspace_.data()},
+                         stream);
+  backend_.limit_gradient({.step = step, .sum_of_squares = squares, .bad_segment = bad, .clip = config_.clip}, stream);
+  if (config_.optimizer == OptimizerKind::adamw) {
+    backend_.adamw_update({.weights = executor_.values(),
+                           .gradient = executor_.gradients(),
+                           .m = moment_at(0),
+                           .v = moment_at(1),
+                           .segments = device_segments_,
+                           .beta1 = config_.momentum,
+                           .beta2 = config_.beta2,
+                           .step = step},
+                          stream);
+  } else {
+    backend_.sgd_update({.weights = executor_.values(),
+                         .gradient = executor_.gradients(),
+                         .velocity = moment_at(0),
+                         .segments = device_segments_,
+                         .momentum = config_.momentum,
+                         .step = step},
+                        stream);
+  }
+}
+
+void TrainStep::average() {
+  // What is frozen is its own average: rounding must not touch it.
+  const Params& params = *model_.params;
+  for (const bool trainable : {true, false}) {
+    std::int64_t begin = trainable ? 0 : params.trainable();
+    for (const Param& param : params.all())
+      if (param.node < config_.freeze && param.spec.trainable() == trainable) begin = std::max(begin, param.end());
+    backend_.ema_update({.average = ema_.as<float>() + begin,
+                         .value = executor_.values() + begin,
+                         .count = (trainable ? params.trainable() : params.total()) - begin,
+                         .step = state_.as<StepState>()},
+                        executor_.stream());
+  }
+}
+
+std::optional<StepReport> TrainStep::collect() {
+  if (pending_.empty()) return std::nullopt;
+  Pending pending = std::move(pending_.front());
+  pending_.pop_front();
+  runtime_.wait(pending.done);
+  StepReport report = read(pending);
+  idle_.push_back(std::move(pending));
+  return report;
+}
+
+StepReport TrainStep::read(const Pending& pending) const {
+  StepReport report = pending.report;
+  const std::byte* const metrics = pending.metrics.data();
+  const float share = 1.0f / config_.subdivisions;
+  for (int part = 0; part < config_.subdivisions; ++part) {
+    LossParts parts;
+    std::memcpy(&parts, metrics + layout_.parts + part * (1 + heads_.size()) * sizeof parts, sizeof parts);
+    add_parts(report.loss, parts, config_.loss == LossMode::fixed ? 1.0f : share, share);
+  }
+  report.image_loss.resize(static_cast<std::size_t>(config_.batch));
+  std::memcpy(report.image_loss.data(), metrics + layout_.image_loss, report.image_loss.size() * sizeof(float));
+  double squares = 0;
+  std::memcpy(&squares, metrics + layout_.norm, sizeof squares);
+  report.gradient_norm = std::sqrt(squares);
+  std::int32_t bad = -1;
+  std::memcpy(&bad, metrics + layout_.bad, sizeof bad);
+  if (bad >= 0) report.bad_node = segments_[static_cast<std::size_t>(bad)].layer;
+  return report;
+}
+
+float* TrainStep::moment_at(int which) const {
+  const std::size_t bytes = arena_aligned(static_cast<std::size_t>(model_.params->trainable()) * sizeof(float));
+  return reinterpret_cast<float*>(moments_.data() + static_cast<std::size_t>(which) * bytes);
+}
+
+std::vector<float> TrainStep::moment(int which) const {
+  if (which == 1 && config_.optimizer != OptimizerKind::adamw) return {};
+  std::vector<float> values(static_cast<std::size_t>(model_.params->trainable()));
+  runtime_.copy(values.data(), moment_at(which), values.size() * sizeof(float), executor_.stream());
+  runtime_.synchronize(executor_.stream());
+  return values;
+}
+
+void TrainStep::set_moment(int which, const std::vector<float>& values) {
+  if (values.size() != moment(which).size()) throw Error("the state of the optimizer belongs to another one");
+  runtime_.copy(moment_at(which), values.data(), values.size() * sizeof(float), executor_.stream());
+  runtime_.synchronize(executor_.stream());
+}
+
+std::vector<float> TrainStep::ema() const {
+  if (!ema_started_) return {};
+  std::vector<float> values(model_.params->values().size());
+  runtime_.copy(values.data(), ema_.data(), values.size() * sizeof(float), executor_.stream());
+  runtime_.synchronize(executor_.stream());
+  return values;
+}
+
+void TrainStep::set_ema(const std::vector<float>& values) {
+  ema_started_ = !values.empty() && config_.ema > 0;
+  if (!ema_started_) return;
+  if (values.size() != model_.params->values().size()) throw Error("the averages belong to another network");
+  runtime_.copy(ema_.data(), values.data(), values.size() * sizeof(float), executor_.stream());
+  runtime_.synchronize(executor_.stream());
+}
+
+float* TrainStep::averaged_values() {
+  return ema_started_ ? ema_.as<float>() : executor_.values();
+}
+
+}  // namespace rook
