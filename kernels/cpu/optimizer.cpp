@@ -70,7 +70,7 @@ void gradient_norm(const GradientNorm& args, Stream) {
   for (std::int64_t i = 0; i < blocks.count; ++i) {
     total += sums[i];
     // Only a non-finite element makes the sum of a block non-finite.
-    if (bad < 0 && !std::isfinite(sums[i])) bad = blocks.data[i].segment;
+    if (!std::isfinite(sums[i])) bad = blocks.data[i].segment;
   }
   *args.sum_of_squares = total;
   *args.bad_segment = bad;
@@ -85,14 +85,13 @@ void sgd_update(const SgdUpdate& given, Stream) {
   parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
     const Block& block = blocks.data[i];
     const ParamSegment& segment = args.segments[static_cast<std::size_t>(block.segment)];
-    const float rate = args.lr * segment.lr_scale, decay = segment.decay;
-    const float momentum = args.momentum, scale = args.gradient_scale;
+    const SgdRates rates = rates_of(args, segment);
     float *w = args.weights + block.begin, *v = args.velocity + block.begin;
     const float* g = args.gradient + block.begin;
 #pragma omp simd
     for (std::int64_t k = 0; k < block.end - block.begin; ++k) {
-      v[k] = momentum * v[k] + (scale * g[k] + decay * w[k]);
-      w[k] -= rate * v[k];
+      v[k] = sgd_velocity(rates, w[k], g[k], v[k]);
+      w[k] = sgd_weight(rates, w[k], v[k]);
     }
   });
 }
@@ -106,24 +105,22 @@ void adamw_update(const AdamWUpdate& given, Stream) {
   const double step = static_cast<double>(args.optimizer_step);
   const float correct1 = static_cast<float>(1 / (1 - std::pow(double{args.beta1}, step)));
   const float correct2 = static_cast<float>(1 / (1 - std::pow(double{args.beta2}, step)));
-  const float beta1 = args.beta1, beta2 = args.beta2, eps = args.eps, scale = args.gradient_scale;
+  const AdamWRates common = rates_of(args, correct1, correct2);
   parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
     const Block& block = blocks.data[i];
-    const ParamSegment& segment = args.segments[static_cast<std::size_t>(block.segment)];
-    const float rate = args.lr * segment.lr_scale, decay = segment.decay;
+    const AdamWRates r = rates_of(common, args, args.segments[static_cast<std::size_t>(block.segment)]);
     const std::int64_t count = block.end - block.begin;
     float *w = args.weights + block.begin, *m = args.m + block.begin, *v = args.v + block.begin;
     const float* g = args.gradient + block.begin;
     const float *m_in = m, *v_in = v, *w_in = w;
     // One map per array; a block stays in the cache between them.
     map(
-        count, [=](Vec mk, Vec gk) { return beta1 * mk + (1 - beta1) * (scale * gk); }, m, m_in, g);
+        count, [=](Vec mk, Vec gk) { return adamw_m(r, mk, gk); }, m, m_in, g);
     map(
-        count, [=](Vec vk, Vec gk) { return beta2 * vk + (1 - beta2) * ((scale * gk) * (scale * gk)); }, v, v_in, g);
+        count, [=](Vec vk, Vec gk) { return adamw_v(r, vk, gk); }, v, v_in, g);
     map(
-        count,
-        [=](Vec wk, Vec mk, Vec vk) { return wk - rate * (correct1 * mk / (sqrt(correct2 * vk) + eps) + decay * wk); },
-        w, w_in, m_in, v_in);
+        count, [=](Vec wk, Vec mk, Vec vk) { return adamw_weight(r, wk, mk, sqrt(r.correct2 * vk)); }, w, w_in, m_in,
+        v_in);
   });
 }
 
@@ -137,7 +134,7 @@ void ema_update(const EmaUpdate& given, Stream) {
     const std::int64_t begin = i * kBlock;
     map(
         std::min(kBlock, args.count - begin),
-        [decay](Vec average, Vec value) { return decay * average + (1 - decay) * value; }, args.average + begin,
+        [decay](Vec average, Vec value) { return ema_value(decay, average, value); }, args.average + begin,
         before + begin, args.value + begin);
   });
 }

@@ -1,39 +1,12 @@
 // Maximum and mean over windows, and mean over the image. Backward gathers: each pixel of the image sums over the
 // windows that cover it, in a fixed order, so nothing need be zeroed and no two threads write the same place.
 #include "kernels/cpu/spatial_rows.h"
+#include "kernels/pool_axis.h"
 #include "kernels/spatial.h"
 #include "kernels/storage.h"
 
 namespace rook::cpu {
 namespace {
-
-struct Range {
-  int begin, end;
-  int size() const { return end - begin; }
-};
-
-// One axis of a pool.
-struct Axis {
-  int extent, outputs, size, stride, offset;
-
-  int start(int out) const { return out * stride - offset; }
-  // Taps of window `out` that lie inside the image.
-  Range taps(int out) const { return {std::max(0, -start(out)), std::min(size, extent - start(out))}; }
-  // Windows that hold pixel `in`.
-  Range windows(int in) const {
-    const int last = in + offset, first = last - size + 1;
-    return {first <= 0 ? 0 : (first + stride - 1) / stride, std::min(outputs, last / stride + 1)};
-  }
-};
-
-struct Axes {
-  Axis h, w;
-};
-
-Axes axes_of(const PoolGeometry& g, const Tensor& image, const Tensor& outputs) {
-  const int offset = pool_offset(g);
-  return {{image.h, outputs.h, g.size_h, g.stride_h, offset}, {image.w, outputs.w, g.size_w, g.stride_w, offset}};
-}
 
 std::uint16_t* taps_at(std::uint16_t* taps, const Tensor& y, int n, int oy, int ox) {
   return taps + ((std::int64_t{n} * y.h + oy) * y.w + ox) * y.c;
@@ -41,12 +14,12 @@ std::uint16_t* taps_at(std::uint16_t* taps, const Tensor& y, int n, int oy, int 
 
 // One row of outputs. Greater wins; so does the first NaN over any number, to stay visible.
 template <class T, bool kTaps>
-void maxpool_row(const MaxPoolForward& args, const Axes& axes, int n, int oy) {
+void maxpool_row(const MaxPoolForward& args, const PoolAxes& axes, int n, int oy) {
   const int size_w = args.geometry.size_w;
-  const Range rows = axes.h.taps(oy);
+  const PoolRange rows = axes.h.taps(oy);
   const std::int64_t row_pitch = args.x.w * args.x.pitch;
   for (int ox = 0; ox < args.y.w; ++ox) {
-    const Range columns = axes.w.taps(ox);
+    const PoolRange columns = axes.w.taps(ox);
     const T* corner = pixel_at<T>(args.x, n, axes.h.start(oy) + rows.begin, axes.w.start(ox) + columns.begin);
     T* out = pixel_at<T>(args.y, n, oy, ox);
     [[maybe_unused]] std::uint16_t* taps = kTaps ? taps_at(args.taps, args.y, n, oy, ox) : nullptr;
@@ -76,11 +49,11 @@ void maxpool_row(const MaxPoolForward& args, const Axes& axes, int n, int oy) {
 // For one row iy of dx: each element becomes (or gains) the sum over the windows that hold its pixel of
 // term(lanes, oy, ox, window, tap, c), `window` being the number of (n, oy, ox) and `tap` that of the pixel in it.
 template <class T, class Term>
-void gather_row(const Tensor& dx, const Axes& axes, int n, int iy, Grad mode, Term term) {
-  const Range rows = axes.h.windows(iy);
+void gather_row(const Tensor& dx, const PoolAxes& axes, int n, int iy, Grad mode, Term term) {
+  const PoolRange rows = axes.h.windows(iy);
   const std::int64_t first_row = std::int64_t{n} * axes.h.outputs;
   for (int ix = 0; ix < dx.w; ++ix) {
-    const Range columns = axes.w.windows(ix);
+    const PoolRange columns = axes.w.windows(ix);
     T* out = pixel_at<T>(dx, n, iy, ix);
     for_channels(dx.c, [&](auto lanes, int c) {
       Vec sum = {};
@@ -104,7 +77,7 @@ std::int64_t taps_in_all(const PoolGeometry& g, const Tensor& y) {
 
 void maxpool_forward(const MaxPoolForward& args, Stream) {
   check_args(args);
-  const Axes axes = axes_of(args.geometry, args.x, args.y);
+  const PoolAxes axes = axes_of(args.geometry, args.x, args.y);
   with_f32_or_bf16("maxpool_forward", args.x.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
     for_pixel_rows(args.y, taps_in_all(args.geometry, args.y), [&](int n, int oy) {
@@ -120,7 +93,7 @@ void maxpool_forward(const MaxPoolForward& args, Stream) {
 void maxpool_backward(const MaxPoolBackward& args, Stream) {
   check_args(args);
   if (args.mode == Grad::none) return;
-  const Axes axes = axes_of(args.geometry, args.dx, args.dy);
+  const PoolAxes axes = axes_of(args.geometry, args.dx, args.dy);
   with_f32_or_bf16("maxpool_backward", args.dy.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
     const T* const dy = args.dy.as<T>();
@@ -138,13 +111,13 @@ void maxpool_backward(const MaxPoolBackward& args, Stream) {
 
 void local_avgpool_forward(const LocalAvgPoolForward& args, Stream) {
   check_args(args);
-  const Axes axes = axes_of(args.geometry, args.x, args.y);
+  const PoolAxes axes = axes_of(args.geometry, args.x, args.y);
   with_f32_or_bf16("local_avgpool_forward", args.x.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
     for_pixel_rows(args.y, taps_in_all(args.geometry, args.y), [&](int n, int oy) {
-      const Range rows = axes.h.taps(oy);
+      const PoolRange rows = axes.h.taps(oy);
       for (int ox = 0; ox < args.y.w; ++ox) {
-        const Range columns = axes.w.taps(ox);
+        const PoolRange columns = axes.w.taps(ox);
         const float count = static_cast<float>(rows.size()) * static_cast<float>(columns.size());
         T* out = pixel_at<T>(args.y, n, oy, ox);
         for_channels(args.y.c, [&](auto lanes, int c) {
@@ -163,7 +136,7 @@ void local_avgpool_forward(const LocalAvgPoolForward& args, Stream) {
 void local_avgpool_backward(const LocalAvgPoolBackward& args, Stream) {
   check_args(args);
   if (args.mode == Grad::none) return;
-  const Axes axes = axes_of(args.geometry, args.dx, args.dy);
+  const PoolAxes axes = axes_of(args.geometry, args.dx, args.dy);
   with_f32_or_bf16("local_avgpool_backward", args.dy.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
     for_pixel_rows(args.dx, taps_in_all(args.geometry, args.dy), [&](int n, int iy) {

@@ -3,6 +3,7 @@
 // by element; one small layer of YOLOv2 uses it. Both maps are bijections, so the deep side is walked whichever way the
 // data flow.
 #include "kernels/cpu/spatial_rows.h"
+#include "kernels/legacy_reorg.h"
 #include "kernels/spatial.h"
 #include "kernels/storage.h"
 
@@ -13,19 +14,6 @@ namespace {
 template <class T>
 void transfer(const T* src, T* dst, int count, Grad mode) {
   for_channels(count, [&](auto lanes, int c) { put_gradient(lanes, dst + c, lanes.get(src + c), mode); });
-}
-
-// Offset of the element of an image of the wide tensor that belongs to element `index` of the deep one, whose flat
-// planar order the map reads as [C][H][W] with the extents of the wide tensor.
-std::int64_t legacy_offset(const Tensor& wide, int s, std::int64_t index) {
-  const std::int64_t plane = std::int64_t{wide.h} * wide.w;
-  const int inner = wide.c / (s * s);
-  const int k = static_cast<int>(index / plane), within = static_cast<int>(index % plane);
-  const int j = within / wide.w, i = within % wide.w;
-  const int off = k / inner, channel = k % inner;
-  const std::int64_t row = std::int64_t{j} * s + off / s, column = std::int64_t{i} * s + off % s;
-  const std::int64_t flat = (std::int64_t{channel} * wide.h * s + row) * wide.w * s + column;
-  return flat % plane * wide.pitch + flat / plane;  // NHWC: pixel, then channel
 }
 
 template <class T>
@@ -51,7 +39,8 @@ void legacy_row(const Reorg& args, const Tensor& wide, const Tensor& deep, int n
     T* pixel = pixel_at<T>(deep, n, j, i);
     for (int k = 0; k < deep.c; ++k) {
       const std::int64_t index = (std::int64_t{k} * deep.h + j) * deep.w + i;
-      T* element = image + legacy_offset(wide, args.stride, index);
+      const PlanarPlace<std::int64_t> place = legacy_place(wide, args.stride, index);
+      T* element = image + place.pixel * wide.pitch + place.channel;
       if (args.reverse) {
         transfer(pixel + k, element, 1, args.mode);
       } else {
