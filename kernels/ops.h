@@ -215,7 +215,8 @@ struct ParamSegment {
   float decay = 0;                  // weight decay of this segment
   std::int32_t layer = 0;           // cfg layer, for messages
 };
-// Sum of squares of a gradient (double, fixed order) and the first segment with a non-finite element (-1: none).
+// Sum of squares of a gradient (double, fixed order) and the last segment with a non-finite element (-1: none): the
+// segments follow the layers, and what is nearest the loss is where it began.
 // Segments with lr_scale 0 are left out of both: nobody computes their gradients.
 struct GradientNorm {
   const float* gradient = nullptr;

@@ -142,7 +142,7 @@ struct StepState {
   std::int64_t seen = 0;            // images before this step
   std::int64_t optimizer_step = 1;  // from 1
   std::uint32_t iteration = 0;
-  std::int32_t bad_segment = -1;  // first segment with a non-finite gradient: updates then change nothing
+  std::int32_t bad_segment = -1;  // a segment with a non-finite gradient: updates then change nothing
   float lr = 0;
   float gradient_scale = 1;
   float ema_decay = 0;

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "engine/executor.h"
+#include "engine/pinned.h"
+#include "engine/recording.h"
 #include "io/image.h"
 #include "model/model.h"
 
@@ -46,20 +48,27 @@ class Detector {
   std::vector<std::vector<Detection>> detect(std::span<const io::Image> images);
 
   Executor& executor() { return executor_; }
-  // Reads the parameters again (they have changed), from another arena if given.
+  // Reads the parameters again (they have changed): the model's, or another arena in the device's memory.
   void refresh(float* values = nullptr);
 
  private:
-  void decode(int count);
+  void launch(int count);
+  void reserve(int capacity);
+  void place_pixels(int slot, const Resize& resize);
+  std::vector<Detection> survivors(int slot) const;
 
   const Network& network_;
   Preprocess preprocess_;
   DetectorOptions options_;
   Executor executor_;
   int width_, height_;
-  int capacity_;
-  std::vector<Detection> detections_;  // [batch, capacity]
-  std::vector<std::int32_t> counts_;
+  int capacity_ = 0;            // candidates per photo that there is room for
+  Arena photo_;                 // pixels on their way to the device
+  Arena detections_;            // [batch, capacity]
+  Arena counts_, workspace_;    // [2][batch]: candidates, survivors
+  Pinned<std::int32_t> found_;  // counts_ on the host
+  Pinned<Detection> best_;      // [batch, kReturned] on the host
+  Recording recording_;         // of a full batch
   std::vector<std::pair<int, int>> photo_sizes_;
 };
 

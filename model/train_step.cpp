@@ -357,7 +357,8 @@ std::vector<float> TrainStep::moment(int which) const {
 }
 
 void TrainStep::set_moment(int which, const std::vector<float>& values) {
-  if (values.size() != moment(which).size()) throw Error("the state of the optimizer belongs to another one");
+  if (values.size() != moment(which).size())
+    throw Error(fmt::format("moment {} of the checkpoint does not fit this optimizer", which + 1));
   runtime_.copy(moment_at(which), values.data(), values.size() * sizeof(float), executor_.stream());
   runtime_.synchronize(executor_.stream());
 }
@@ -373,7 +374,8 @@ std::vector<float> TrainStep::ema() const {
 void TrainStep::set_ema(const std::vector<float>& values) {
   ema_started_ = !values.empty() && config_.ema > 0;
   if (!ema_started_) return;
-  if (values.size() != model_.params->values().size()) throw Error("the averages belong to another network");
+  if (values.size() != model_.params->values().size())
+    throw Error("the averages (EMA) of the checkpoint belong to another network");
   runtime_.copy(ema_.data(), values.data(), values.size() * sizeof(float), executor_.stream());
   runtime_.synchronize(executor_.stream());
 }

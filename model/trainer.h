@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "model/evaluate.h"
 #include "model/train_config.h"
 #include "model/train_data.h"
+#include "model/train_step.h"
 
 namespace rook {
 
@@ -66,42 +68,33 @@ class Trainer {
   void prepare_fresh_heads(const std::vector<int>& nodes);
 
   TrainResult run();
-  // One update; returns its learning rate. `run` does these until the end; timing calls them alone.
-  float step();
+  // One update. `run` does these until the end; timing calls them alone, and finish_steps() at last: a GPU is some
+  // steps behind.
+  void step();
+  void finish_steps();
 
   // Evaluates the EMA weights (or the live ones where there is no EMA) on photos of the network's size.
   std::vector<ImageResult> detect_all(const PhotoCache& photos);
 
  private:
-  void forward_backward(int part, std::int64_t first_sample);
-  void check_finite(const std::vector<std::int32_t>& photos) const;
-  void update(float lr);
+  void handle(const StepReport& report);
+  void check_finite(const StepReport& report);
   void evaluate_now();
-  void save_last() const;
-  Checkpoint snapshot(bool with_state) const;
+  void check_parameters() const;
+  void save_last();
+  Checkpoint snapshot(bool with_state);
   std::pair<int, int> size_at(std::int64_t iteration) const;
   bool evaluation_due() const;
-  float* ema_or_live();
 
   Model& model_;
   TrainConfig config_;
   const PhotoCache& train_;
   const PhotoCache* valid_;
   TrainerOptions options_;
-  Executor executor_;
+  std::optional<TrainStep> step_;
   std::optional<Detector> detector_;
-  EpochOrder order_;
-  std::vector<ParamSegment> segments_;
-  std::vector<float> ema_;
-  std::vector<float> moment1_, moment2_;  // sgd: velocity in moment1
-  std::vector<Truth> truths_;
-  std::vector<std::int32_t> truth_counts_;
-  std::vector<float> image_loss_;
-  std::vector<LossParts> parts_;
-  std::vector<std::byte> loss_workspace_;
   std::int64_t iteration_ = 0, iterations_ = 0;
-  double gradient_norm_ = 0;
-  LossParts step_loss_{};
+  std::chrono::steady_clock::time_point last_report_;
   TrainResult result_;
   int evaluations_without_better_ = 0;
 };

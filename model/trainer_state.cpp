@@ -1,6 +1,7 @@
 // What a training is at a moment: saving it, and going on from it to the bit.
 #include <fmt/format.h>
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -8,20 +9,34 @@
 
 namespace rook {
 
-Checkpoint Trainer::snapshot(bool with_state) const {
+// What is saved must be worth going on from: an update may overflow before a loss shows it.
+void Trainer::check_parameters() const {
+  for (const Param& param : model_.params->all())
+    for (const float v : std::as_const(*model_.params).value(param))
+      if (!std::isfinite(v))
+        throw Error(
+            fmt::format("iteration {}: parameters {} are not finite; they were not saved, the last good "
+                        "checkpoint stays; lower --lr",
+                        iteration_, param.name));
+}
+
+Checkpoint Trainer::snapshot(bool with_state) {
+  step_->download();
   Checkpoint checkpoint;
   checkpoint.names = model_.names;
   checkpoint.preprocess = config_.preprocess;
   checkpoint.state = {{"iteration", iteration_}, {"config", to_json(config_)}};
   const auto live = std::as_const(*model_.params).values();
+  check_parameters();
   if (!with_state) {
-    checkpoint.values = ema_.empty() ? std::vector<float>(live.begin(), live.end()) : ema_;
+    checkpoint.values = step_->ema();
+    if (checkpoint.values.empty()) checkpoint.values.assign(live.begin(), live.end());
     return checkpoint;
   }
   checkpoint.values.assign(live.begin(), live.end());
-  checkpoint.ema = ema_;
-  checkpoint.optimizer.emplace_back("moment1", moment1_);
-  if (!moment2_.empty()) checkpoint.optimizer.emplace_back("moment2", moment2_);
+  checkpoint.ema = step_->ema();
+  checkpoint.optimizer.emplace_back("moment1", step_->moment(0));
+  if (auto second = step_->moment(1); !second.empty()) checkpoint.optimizer.emplace_back("moment2", std::move(second));
   checkpoint.state["best_map50"] = result_.best_map50;
   checkpoint.state["best_map50_95"] = result_.best_map50_95;
   checkpoint.state["best_epoch"] = result_.best_epoch;
@@ -29,7 +44,7 @@ Checkpoint Trainer::snapshot(bool with_state) const {
   return checkpoint;
 }
 
-void Trainer::save_last() const {
+void Trainer::save_last() {
   write_checkpoint(options_.folder / "last.safetensors", *model_.network, *model_.params, snapshot(true));
 }
 
@@ -37,12 +52,11 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   const auto values = model_.params->values();
   if (checkpoint.values.size() != values.size()) throw Error("--resume: the checkpoint belongs to another network");
   std::copy(checkpoint.values.begin(), checkpoint.values.end(), values.begin());
-  ema_ = checkpoint.ema;
-  for (const auto& [name, saved] : checkpoint.optimizer) {
-    std::vector<float>& moment = name == "moment1" ? moment1_ : moment2_;
-    if (saved.size() != moment.size())
-      throw Error(fmt::format("--resume: '{}' of the checkpoint does not fit this optimizer", name));
-    moment = saved;
+  try {
+    step_->set_ema(checkpoint.ema);
+    for (const auto& [name, saved] : checkpoint.optimizer) step_->set_moment(name == "moment1" ? 0 : 1, saved);
+  } catch (const Error& error) {
+    throw Error(fmt::format("--resume: {}", error.what()));
   }
   try {
     checkpoint.state.at("iteration").get_to(iteration_);
@@ -54,6 +68,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
     throw Error(fmt::format(
         "--resume: the checkpoint holds no state of a training ({}); take the run's last.safetensors", error.what()));
   }
+  step_->begin_at(iteration_);
 }
 
 }  // namespace rook

@@ -7,6 +7,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/vec.h"
 #include "kernels/step.h"
+#include "kernels/update.h"
 
 namespace rook::cpu {
 namespace {

@@ -16,7 +16,7 @@ void gradient_norm(const GradientNorm& args, Stream) {
     for (std::int64_t i = args.segments[s].begin; i < args.segments[s].end; ++i) {
       const double g = args.gradient[i];
       sum += g * g;
-      if (bad < 0 && !std::isfinite(g)) bad = static_cast<std::int32_t>(s);
+      if (!std::isfinite(g)) bad = static_cast<std::int32_t>(s);
     }
   }
   *args.sum_of_squares = sum;
