@@ -16,12 +16,6 @@ constinit thread_local dim3 blockDim;
 constinit thread_local dim3 gridDim;
 
 namespace machine {
-namespace {
-
-// Unwinds a thread whose block has failed.
-struct Abandoned {};
-
-}  // namespace
 
 Machine::Machine() : threads_(std::make_unique<Thread[]>(kMaxThreads)) {}
 
@@ -61,6 +55,7 @@ void Machine::run_block(uint3 index, std::uint64_t seed) {
   }
   if (order_ == ThreadOrder::shuffled) shuffle(turn_.data(), count_);
   arena_.start_block(launch_->dynamic_shared);
+  if (std::exchange(has_copies_, false)) forget_copies();
 
   sanitizer::release(&block_start_);
   switch_fiber(home_, free_fiber());
@@ -82,11 +77,7 @@ void Machine::fiber_body(Fiber& fiber) {
 
 void Machine::work(Fiber& fiber) {
   for (;;) {
-    while (Thread* thread = start_next()) {
-      thread->fiber = &fiber;
-      run_thread(*thread);
-      if (sanitizer::kThread) break;  // threads on one fiber would seem to be ordered
-    }
+    run_threads(fiber);
     Fiber*& list = sanitizer::kThread ? used_ : free_;
     fiber.next = std::exchange(list, &fiber);
     switch_fiber(fiber, next_fiber());
@@ -94,44 +85,43 @@ void Machine::work(Fiber& fiber) {
 }
 
 // The next thread that has not run yet, unless others go first.
-Thread* Machine::start_next() {
+inline Thread* Machine::start_next() {
   if (ready_ != nullptr || started_ == count_) return nullptr;
   return turn_[static_cast<std::size_t>(started_++)];
 }
 
-void Machine::run_thread(Thread& thread) {
-  thread.state = State::ready;
-  thread.copies.clear();
-  thread.copies_done = 0;
-  thread.commits = 0;
-  make_current(thread);
-  sanitizer::acquire(&block_start_);
+// One thread after another, as long as none waits, so that a kernel without barriers needs a single fiber.
+[[gnu::noinline]] void Machine::run_threads(Fiber& fiber) {
   std::exception_ptr error;
   try {
-    sanitizer::ignore_end();
-    try {
-      launch_->call(launch_->arguments);
-    } catch (...) {
-      sanitizer::ignore_begin();
-      throw;
+    while (Thread* thread = start_next()) {
+      thread->fiber = &fiber;
+      thread->state = State::ready;
+      make_current(*thread);
+      sanitizer::acquire(&block_start_);
+      {
+        const sanitizer::Watched watched;
+        launch_->call(launch_->arguments);
+      }
+      exit_thread(*thread);
+      sanitizer::release(&block_end_);
+      if (sanitizer::kThread) return;  // threads on one fiber would seem to be ordered
     }
-    sanitizer::ignore_begin();
-    exit_thread(thread);
+    return;
   } catch (const Abandoned&) {
-    thread.state = State::exited;
   } catch (const std::exception& e) {
-    const uint3& i = thread.index;
+    const uint3 i = current_->index;
     error = std::make_exception_ptr(Error(fmt::format("{}, thread ({},{},{}): {}", place(), i.x, i.y, i.z, e.what())));
   } catch (...) {
     error = std::current_exception();
   }
-  thread.state = State::exited;
+  current_->state = State::exited;
   sanitizer::release(&block_end_);
   if (error && !aborting_) abort(error);
 }
 
 // What the others wait for may be complete without it.
-void Machine::exit_thread(Thread& thread) {
+inline void Machine::exit_thread(Thread& thread) {
   thread.state = State::exited;
   Warp& warp = warps_[thread.linear / kLanes];
   warp.alive &= ~(1u << thread.linear % kLanes);
@@ -143,20 +133,6 @@ void Machine::exit_thread(Thread& thread) {
   }
 }
 
-// Not inlined, so that nobody keeps the address of a thread_local over a switch.
-[[gnu::noinline]] void Machine::make_current(Thread& thread) {
-  current_ = &thread;
-  threadIdx = thread.index;
-}
-
-Fiber& Machine::next_fiber() {
-  if (Thread* thread = ready_) {
-    ready_ = thread->next;
-    return *thread->fiber;
-  }
-  return started_ < count_ ? free_fiber() : home_;
-}
-
 Fiber& Machine::free_fiber() {
   if (free_ != nullptr) return *std::exchange(free_, free_->next);
   Fiber& fiber = *fibers_.emplace_back(std::make_unique<Fiber>());
@@ -164,16 +140,6 @@ Fiber& Machine::free_fiber() {
   fiber.body = fiber_body;
   make_fiber(fiber, static_cast<int>(fibers_.size()));
   return fiber;
-}
-
-// Lets others run until `thread` is released.
-void Machine::wait_turn(Thread& thread) {
-  if (ready_ == &thread)
-    ready_ = thread.next;
-  else
-    switch_fiber(*thread.fiber, next_fiber());
-  make_current(thread);
-  if (aborting_) throw Abandoned{};
 }
 
 // These threads, in order of their numbers, run next, before all others (when shuffled: in any order, first or last).
@@ -224,6 +190,20 @@ void Machine::abort(std::exception_ptr error) {
       scratch_[static_cast<std::size_t>(count++)] = thread;
   }
   release(scratch_.data(), count);
+}
+
+void Machine::forget_copies() {
+  for (CopyQueue& queue : copies_) {
+    queue.copies.clear();
+    queue.done = 0;
+    queue.commits = 0;
+  }
+}
+
+CopyQueue& Machine::copies_of(const Thread& thread) {
+  has_copies_ = true;
+  if (copies_.empty()) copies_.resize(kMaxThreads);
+  return copies_[thread.linear];
 }
 
 // splitmix64

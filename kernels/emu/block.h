@@ -27,18 +27,23 @@ struct AsyncCopy {
   unsigned group;  // number of the commit that it belongs to
 };
 
+// What a thread has copied asynchronously.
+struct CopyQueue {
+  std::vector<AsyncCopy> copies;
+  std::size_t done = 0;  // of them
+  unsigned commits = 0;
+};
+
 enum class State : std::uint8_t { ready, at_barrier, at_warp, exited };
 
-struct Thread {
+// One line of the cache.
+struct alignas(64) Thread {
   uint3 index{};
   unsigned linear = 0;
   State state = State::ready;
   const Site* site = nullptr;  // where it waits
   Fiber* fiber = nullptr;
-  Thread* next = nullptr;  // in the list of those who can run
-  std::vector<AsyncCopy> copies;
-  std::size_t copies_done = 0;
-  unsigned commits = 0;
+  Thread* next = nullptr;               // in the list of those who can run
   std::uint64_t arrived = 0, left = 0;  // their addresses are objects of synchronisation to ThreadSanitizer
 };
 
@@ -58,6 +63,9 @@ struct Warp {
   std::array<void*, kLanes> payload;
 };
 
+// Unwinds a thread whose block has failed.
+struct Abandoned {};
+
 class Machine {
  public:
   Machine();
@@ -73,21 +81,40 @@ class Machine {
   void meet_warp(const Site& site, unsigned mask, void* payload, Complete complete, MemoryOrder order);
   Thread& current() { return *current_; }
   Arena& arena() { return arena_; }
+  CopyQueue& copies_of(const Thread& thread);
 
  private:
   static void fiber_body(Fiber& fiber);
   void work(Fiber& fiber);
   Thread* start_next();
-  void run_thread(Thread& thread);
+  void run_threads(Fiber& fiber);
   void exit_thread(Thread& thread);
-  void make_current(Thread& thread);
-  Fiber& next_fiber();
+  void make_current(Thread& thread) {
+    current_ = &thread;
+    threadIdx = thread.index;
+  }
+  Fiber& next_fiber() {
+    if (Thread* thread = ready_) {
+      ready_ = thread->next;
+      return *thread->fiber;
+    }
+    return started_ < count_ ? free_fiber() : home_;
+  }
   Fiber& free_fiber();
-  void wait_turn(Thread& thread);
+  // Lets others run until `thread` is released.
+  [[gnu::always_inline]] void wait_turn(Thread& thread) {
+    if (ready_ == &thread)
+      ready_ = thread.next;
+    else
+      switch_fiber(*thread.fiber, next_fiber());
+    make_current(thread);
+    if (aborting_) throw Abandoned{};
+  }
   void open_barrier();
   void finish_meeting(Warp& warp, int number);
   void release(Thread* const* threads, int count);
   void abort(std::exception_ptr error);
+  void forget_copies();
   std::uint64_t random();
   void shuffle(Thread** threads, int count);
   std::string describe_waiting() const;
@@ -115,7 +142,9 @@ class Machine {
   BlockVote barrier_result_{};
 
   std::unique_ptr<Thread[]> threads_;
-  std::vector<Thread*> turn_;  // the order in which threads start
+  std::vector<CopyQueue> copies_;  // of each thread; empty until a kernel copies asynchronously
+  bool has_copies_ = false;        // in this block
+  std::vector<Thread*> turn_;      // the order in which threads start
   std::array<Thread*, kMaxThreads> scratch_;
   std::array<Warp, kMaxThreads / kLanes> warps_;
   Arena arena_;

@@ -11,9 +11,10 @@
 namespace rook::emu::machine {
 namespace {
 
-Thread& current(const char* operation) {
+CopyQueue& queue(const char* operation) {
   const sanitizer::Unwatched unwatched;
-  return this_machine(operation).current();
+  Machine& machine = this_machine(operation);
+  return machine.copies_of(machine.current());
 }
 
 bool is_aligned(const void* pointer, int bytes) {
@@ -24,7 +25,7 @@ bool is_aligned(const void* pointer, int bytes) {
 
 // The copies themselves are watched by the sanitizers: they are this thread's reads and writes.
 void copy_async(void* shared, const void* global, int bytes, bool valid) {
-  Thread& thread = current("cp.async");
+  CopyQueue& mine = queue("cp.async");
   if (!is_aligned(shared, bytes) || !is_aligned(global, bytes))
     throw Error(
         fmt::format("cp.async of {} bytes from {} to {}: both must be multiples of {}", bytes, global, shared, bytes));
@@ -32,22 +33,22 @@ void copy_async(void* shared, const void* global, int bytes, bool valid) {
     throw Error(fmt::format("cp.async to {}, which is not in the block's shared memory", shared));
   std::memset(shared, kPoison, static_cast<std::size_t>(bytes));
   const sanitizer::Unwatched unwatched;
-  thread.copies.push_back({shared, global, bytes, valid, thread.commits});
+  mine.copies.push_back({shared, global, bytes, valid, mine.commits});
 }
 
 void copy_async_commit() {
-  Thread& thread = current("cp.async.commit_group");
+  CopyQueue& mine = queue("cp.async.commit_group");
   const sanitizer::Unwatched unwatched;
-  ++thread.commits;
+  ++mine.commits;
 }
 
 void copy_async_wait(unsigned pending_groups) {
-  Thread& thread = current("cp.async.wait_group");
+  CopyQueue& mine = queue("cp.async.wait_group");
   sanitizer::ignore_begin();
-  const unsigned complete = thread.commits > pending_groups ? thread.commits - pending_groups : 0;
-  std::size_t i = thread.copies_done;
-  for (; i < thread.copies.size() && thread.copies[i].group < complete; ++i) {
-    const AsyncCopy copy = thread.copies[i];
+  const unsigned complete = mine.commits > pending_groups ? mine.commits - pending_groups : 0;
+  std::size_t i = mine.done;
+  for (; i < mine.copies.size() && mine.copies[i].group < complete; ++i) {
+    const AsyncCopy copy = mine.copies[i];
     sanitizer::ignore_end();
     if (copy.valid)
       std::memcpy(copy.shared, copy.global, static_cast<std::size_t>(copy.bytes));
@@ -55,10 +56,10 @@ void copy_async_wait(unsigned pending_groups) {
       std::memset(copy.shared, 0, static_cast<std::size_t>(copy.bytes));
     sanitizer::ignore_begin();
   }
-  thread.copies_done = i;
-  if (i == thread.copies.size()) {
-    thread.copies.clear();
-    thread.copies_done = 0;
+  mine.done = i;
+  if (i == mine.copies.size()) {
+    mine.copies.clear();
+    mine.done = 0;
   }
   sanitizer::ignore_end();
 }

@@ -52,8 +52,6 @@ namespace {
 // Launches with fewer CUDA threads than this are not worth waking other OS threads for.
 constexpr std::uint64_t kSmallLaunch = 2048;
 
-thread_local Machine* running = nullptr;  // on this OS thread
-
 // Machines are kept for later launches, with their stacks; an OS thread borrows one.
 class Machines {
  public:
@@ -162,9 +160,10 @@ void check_limits(const Launch& launch) {
 
 }  // namespace
 
-Machine& this_machine(const char* operation) {
-  if (running == nullptr) throw Error(fmt::format("emulator: {} outside of a kernel", operation));
-  return *running;
+constinit thread_local Machine* running = nullptr;
+
+void fail_outside(const char* operation) {
+  throw Error(fmt::format("emulator: {} outside of a kernel", operation));
 }
 
 void run(const Launch& launch) {
@@ -178,14 +177,6 @@ void run(const Launch& launch) {
   run_on_threads(
       static_cast<int>(workers), [](void* g) { static_cast<GridRun*>(g)->work(); }, &grid);
   grid.rethrow();
-}
-
-BlockVote meet_block(const Site& site, bool predicate) {
-  return this_machine(site.operation).meet_block(site, predicate);
-}
-
-void meet_warp(const Site& site, unsigned mask, void* payload, Complete complete, MemoryOrder order) {
-  this_machine(site.operation).meet_warp(site, mask, payload, complete, order);
 }
 
 unsigned lane() {

@@ -7,16 +7,20 @@
 #include <utility>
 
 #include "kernels/emu/block.h"
+#include "kernels/emu/running.h"
 #include "kernels/emu/sanitizers.h"
 
 namespace rook::emu::machine {
 namespace {
 
+// The same literal may have several addresses.
+bool is_same(const char* a, const char* b) {
+  return a == b || std::strcmp(a, b) == 0;
+}
+
 bool is_same(const Site& a, const Site& b) {
-  const char* file_a = a.where.file_name();
-  const char* file_b = b.where.file_name();
   return a.where.line() == b.where.line() && a.where.column() == b.where.column() &&
-         (file_a == file_b || std::strcmp(file_a, file_b) == 0) && std::strcmp(a.operation, b.operation) == 0;
+         is_same(a.where.file_name(), b.where.file_name()) && is_same(a.operation, b.operation);
 }
 
 std::string describe(const Site& site) {
@@ -30,7 +34,7 @@ void check_width(const Site& site, int width) {
     throw Error(fmt::format("{}: width {} is none of 1, 2, 4, 8, 16, 32", describe(site), width), site.where);
 }
 
-BlockVote Machine::meet_block(const Site& site, bool predicate) {
+[[gnu::always_inline]] inline BlockVote Machine::meet_block(const Site& site, bool predicate) {
   const sanitizer::Unwatched unwatched;
   Thread& self = *current_;
   if (at_barrier_ == 0)
@@ -62,7 +66,8 @@ void Machine::open_barrier() {
   release(scratch_.data(), count);
 }
 
-void Machine::meet_warp(const Site& site, unsigned mask, void* payload, Complete complete, MemoryOrder order) {
+[[gnu::always_inline]] inline void Machine::meet_warp(const Site& site, unsigned mask, void* payload, Complete complete,
+                                                      MemoryOrder order) {
   const sanitizer::Unwatched unwatched;
   Thread& self = *current_;
   const unsigned lane = self.linear % kLanes;
@@ -125,6 +130,14 @@ std::string Machine::describe_waiting() const {
   for (const auto& [where, count] : waiting)
     text += fmt::format("{} {} at {}, ", count, count == 1 ? "waits" : "wait", where);
   return text + fmt::format("{} exited, {} can run, of {} threads", exited, others, count_);
+}
+
+BlockVote meet_block(const Site& site, bool predicate) {
+  return this_machine(site.operation).meet_block(site, predicate);
+}
+
+void meet_warp(const Site& site, unsigned mask, void* payload, Complete complete, MemoryOrder order) {
+  this_machine(site.operation).meet_warp(site, mask, payload, complete, order);
 }
 
 }  // namespace rook::emu::machine

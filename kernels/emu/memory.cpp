@@ -84,7 +84,7 @@ Blocks& pinned_memory() {
 cudaError_t allocate(Blocks& blocks, void** pointer, std::size_t bytes) {
   if (pointer == nullptr) return machine::report(cudaErrorInvalidValue);
   *pointer = nullptr;
-  if (machine::is_capturing_globally()) return machine::report(cudaErrorStreamCaptureUnsupported);
+  if (machine::forbids_unrelated_calls()) return machine::report(cudaErrorStreamCaptureUnsupported);
   if (bytes == 0) return cudaSuccess;
   *pointer = blocks.allocate(bytes);
   return *pointer != nullptr ? cudaSuccess : machine::report(cudaErrorMemoryAllocation);
@@ -92,7 +92,7 @@ cudaError_t allocate(Blocks& blocks, void** pointer, std::size_t bytes) {
 
 cudaError_t release(Blocks& blocks, void* pointer) {
   if (pointer == nullptr) return cudaSuccess;
-  if (machine::is_capturing_globally()) return machine::report(cudaErrorStreamCaptureUnsupported);
+  if (machine::forbids_unrelated_calls()) return machine::report(cudaErrorStreamCaptureUnsupported);
   return blocks.free(pointer) ? cudaSuccess : machine::report(cudaErrorInvalidValue);
 }
 
@@ -137,7 +137,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind) {
-  if (machine::is_capturing_globally()) return machine::report(cudaErrorStreamCaptureUnsupported);
+  if (machine::forbids_unrelated_calls()) return machine::report(cudaErrorStreamCaptureUnsupported);
   if (bytes > 0) std::memmove(to, from, bytes);
   return cudaSuccess;
 }
@@ -158,7 +158,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, 
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
-  if (machine::is_capturing_globally()) return machine::report(cudaErrorStreamCaptureUnsupported);
+  if (machine::forbids_unrelated_calls()) return machine::report(cudaErrorStreamCaptureUnsupported);
   if (bytes > 0) std::memset(to, value, bytes);
   return cudaSuccess;
 }

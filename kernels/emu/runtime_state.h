@@ -16,7 +16,7 @@ using CapturedWork = std::vector<std::function<void()>>;
 struct Capture {
   CapturedWork work;
   bool is_active = true;
-  bool is_global = false;  // forbids unrelated calls
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
 };
 
 struct EmulatedStream {
@@ -43,8 +43,8 @@ namespace machine {
 // Remembers an error for cudaGetLastError and returns it.
 cudaError_t report(cudaError_t error);
 
-// Whether any stream is being captured in the mode in which unrelated calls are forbidden.
-bool is_capturing_globally();
+// Whether a stream is being captured in a mode in which this OS thread may not allocate or wait.
+bool forbids_unrelated_calls();
 
 // Runs `work` now or when the captured graph runs.
 void enqueue(cudaStream_t stream, std::function<void()> work);

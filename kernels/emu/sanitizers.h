@@ -81,4 +81,13 @@ class Unwatched {
   Unwatched& operator=(const Unwatched&) = delete;
 };
 
+// Within it, the code of a kernel.
+class Watched {
+ public:
+  Watched() { ignore_end(); }
+  ~Watched() { ignore_begin(); }
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
+};
+
 }  // namespace rook::emu::sanitizer

@@ -16,7 +16,8 @@ namespace rook::emu {
 namespace {
 
 thread_local cudaError_t last_error = cudaSuccess;
-std::atomic<int> global_captures{0};
+std::atomic<int> global_captures{0};      // in the mode that forbids unrelated calls everywhere
+thread_local int captures_of_thread = 0;  // in the mode that forbids them on this OS thread
 
 // Dynamic shared memory that kernels were allowed.
 struct Allowances {
@@ -32,8 +33,9 @@ constexpr std::size_t kDefaultDynamicShared = 48 * 1024;
 
 // Nothing that belongs to it is captured any more.
 void end(Capture& capture) {
-  if (capture.is_active && capture.is_global) --global_captures;
-  capture.is_active = false;
+  if (!std::exchange(capture.is_active, false)) return;
+  if (capture.mode == cudaStreamCaptureModeGlobal) --global_captures;
+  if (capture.mode == cudaStreamCaptureModeThreadLocal) --captures_of_thread;
 }
 
 }  // namespace
@@ -45,8 +47,8 @@ cudaError_t report(cudaError_t error) {
   return error;
 }
 
-bool is_capturing_globally() {
-  return global_captures > 0;
+bool forbids_unrelated_calls() {
+  return global_captures > 0 || captures_of_thread > 0;
 }
 
 bool is_capturing(cudaStream_t stream) {
@@ -85,6 +87,10 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation:
       return "cudaErrorMemoryAllocation";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
     case cudaErrorInvalidResourceHandle:
@@ -108,6 +114,10 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
     case cudaErrorMemoryAllocation:
       return "out of memory";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle:
@@ -140,7 +150,7 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return machine::is_capturing_globally() ? machine::report(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+  return machine::forbids_unrelated_calls() ? machine::report(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
 }
 cudaError_t cudaDeviceReset() {
   return cudaSuccess;
@@ -219,9 +229,10 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
   if (stream == nullptr) return machine::report(cudaErrorStreamCaptureUnsupported);
   if (machine::is_capturing(stream)) return machine::report(cudaErrorIllegalState);
   stream->capture = std::make_shared<Capture>();
-  stream->capture->is_global = mode == cudaStreamCaptureModeGlobal;
+  stream->capture->mode = mode;
   stream->is_origin = true;
-  if (stream->capture->is_global) ++global_captures;
+  if (mode == cudaStreamCaptureModeGlobal) ++global_captures;
+  if (mode == cudaStreamCaptureModeThreadLocal) ++captures_of_thread;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
