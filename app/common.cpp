@@ -15,17 +15,25 @@
 namespace rook::app {
 
 void ComputeOptions::add(CLI::App& app) {
-  app.add_option("--device", device, "where to compute: auto, cpu, or ref (naive and slow, for comparisons)")
+  app.add_option(
+         "--device", device,
+         "where to compute: auto (a GPU, else the CPU), cuda, cpu, emu (the CUDA kernels on the host), or ref (naive)")
       ->capture_default_str();
-  app.add_option("--precision", precision, "auto, f32 or bf16")->capture_default_str();
-  app.add_option("--conv", conv, "force an implementation of convolution by name (onednn, ref)");
+  app.add_option("--precision", precision, "auto, f32, bf16, or f16 (inference on a GPU)")->capture_default_str();
+  app.add_option("--conv", conv, "force an implementation of convolution by name");
 }
 
 DType ComputeOptions::dtype(bool training) const {
-  if (precision == "auto") return training && cpu_has_bf16() && backend().name == "cpu" ? DType::bf16 : DType::f32;
+  const Device where = backend().device;
+  if (precision == "auto") {
+    const bool native = where == Device::cuda || (where == Device::cpu && backend().name == "cpu" && cpu_has_bf16());
+    return training && native ? DType::bf16 : DType::f32;
+  }
   const auto type = dtype_from_name(precision);
-  if (!type || (*type != DType::f32 && *type != DType::bf16))
-    throw Error(fmt::format("--precision {}: is not one of auto, f32, bf16", precision));
+  const bool known = type && (*type == DType::f32 || *type == DType::bf16 || *type == DType::f16);
+  if (!known) throw Error(fmt::format("--precision {}: is not one of auto, f32, bf16, f16", precision));
+  if (*type == DType::f16 && (training || where == Device::cpu))
+    throw Error("--precision f16: is for inference on a GPU; take bf16 or f32");
   return *type;
 }
 

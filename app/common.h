@@ -22,13 +22,14 @@ void add_inspect(CLI::App& app);
 void add_weights(CLI::App& app);
 void add_data(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_diff(CLI::App& app);
 
 // --device, --precision, --conv.
 struct ComputeOptions {
   std::string device = "auto", precision = "auto", conv;
   void add(CLI::App& app);
   const Backend& backend() const { return find_backend(device); }
-  // "auto": bf16 in training where the CPU computes in it, f32 elsewhere.
+  // "auto": bf16 in training where the device computes in it, f32 elsewhere.
   DType dtype(bool training) const;
 };
 
