@@ -52,7 +52,7 @@ void activation_forward(const ActivationForward& args, Stream stream) {
   const LaunchSite site = stream;
   with_storage("activation_forward", args.x.dtype, args.y.dtype, [&](auto in, auto out) {
     using Forward = Activate<typename decltype(in)::Type, typename decltype(out)::Type>;
-    const Plan plan = plan_elements(Forward::kVector, {&args.x, &args.y});
+    const Plan plan = plan_elements(Forward::kVector, {args.x, args.y});
     for_each_element(site, plan, Forward{view(plan, args.x), view(plan, args.y), args.activation});
   });
 }
@@ -64,7 +64,7 @@ void activation_backward(const ActivationBackward& args, Stream stream) {
   const LaunchSite site = stream;
   with_storage("activation_backward", args.x.dtype, args.dy.dtype, [&](auto in, auto gradient) {
     using Backward = ActivationGradient<typename decltype(in)::Type, typename decltype(gradient)::Type>;
-    const Plan plan = plan_elements(Backward::kVector, {&args.x, &args.dy, &args.dx});
+    const Plan plan = plan_elements(Backward::kVector, {args.x, args.dy, args.dx});
     for_each_element(
         site, plan, Backward{view(plan, args.x), view(plan, args.dy), view(plan, args.dx), args.activation, args.mode});
   });

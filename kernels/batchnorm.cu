@@ -256,24 +256,9 @@ ChannelTiles plan_sums(const Tensor& z, int vector) {
   return plan_tiles(z.pixels(), z.c, vector, pixels_per_sum(z));
 }
 
-// Of passes that only write: a few pixels per thread, so that their parameters are not read for one alone.
-ChannelTiles plan_writes(const Tensor& z, int vector) {
-  constexpr int kPixels = 4, kMostBlocks = 2048;
-  const ChannelTiles tiles = plan_tiles(z.pixels(), z.c, vector, z.pixels());
-  const int rows = kTileThreads / tiles.tile;
-  const int most = std::max(1, kMostBlocks / ceil_divide(tiles.columns, tiles.tile));
-  const int steps = std::max(kPixels, ceil_divide(z.pixels(), std::int64_t{rows} * most));
-  return plan_tiles(z.pixels(), z.c, vector, std::int64_t{rows} * steps);
-}
-
 std::size_t partial_bytes(const Tensor& z) {
   return static_cast<std::size_t>(ceil_divide(z.pixels(), pixels_per_sum(z))) * static_cast<std::size_t>(z.c) *
          sizeof(float2);
-}
-
-template <class T>
-View<T> view(const Tensor& t) {
-  return {t.as<T>(), t.pitch};
 }
 
 Grid finish_grid(int channels) {
@@ -286,8 +271,8 @@ void launch_normalise(const LaunchSite& site, const char* operation, const Tenso
     using In = typename decltype(in)::Type;
     using Out = typename decltype(out)::Type;
     constexpr int kVectors = kCommonVector<In, Out>;
-    const int vector = vector_of(kVectors, {&z, &y});
-    const ChannelTiles tiles = plan_writes(z, vector);
+    const int vector = vector_of(kVectors, {z, y});
+    const ChannelTiles tiles = plan_writes(z.pixels(), z.c, vector);
     const auto kernel = vector == 1 ? normalise<1, In, Out> : normalise<kVectors, In, Out>;
     launch(site, grid_of(tiles), kernel, view<const In>(z), view<Out>(y), tiles, normalisation, activation);
   });
@@ -311,7 +296,7 @@ void batchnorm_forward(const BatchNormForward& args, Stream stream) {
                                 pixels_per_sum(z)};
   with_storage("batchnorm_forward", z.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
-    const int vector = vector_of(kVector<T>, {&z});
+    const int vector = vector_of(kVector<T>, {z});
     const ChannelTiles tiles = plan_sums(z, vector);
     const auto kernel = vector == 1 ? chunk_moments<1, T> : chunk_moments<kVector<T>, T>;
     launch(site, grid_of(tiles), kernel, view<const T>(z), tiles, partials);
@@ -350,12 +335,12 @@ void batchnorm_backward(const BatchNormBackward& args, Stream stream) {
   float2* partials = through + z.c;                        // [K, chunks]
   with_storage("batchnorm_backward", z.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
-    const int vector = vector_of(kVector<T>, {&z, &args.dy, &args.dz});
+    const int vector = vector_of(kVector<T>, {z, args.dy, args.dz});
     const Gradients<T> gradients{view<const T>(z),
                                  view<const T>(args.dy),
                                  {.mean = args.mean, .gamma = args.gamma, .beta = args.beta, .inv_std = args.inv_std},
                                  args.activation};
-    const ChannelTiles sums = plan_sums(z, vector), writes = plan_writes(z, vector);
+    const ChannelTiles sums = plan_sums(z, vector), writes = plan_writes(z.pixels(), z.c, vector);
     launch(site, grid_of(sums), vector == 1 ? chunk_gradients<1, T> : chunk_gradients<kVector<T>, T>, gradients, sums,
            partials);
     launch(site, finish_grid(z.c), finish_gradients, partials, sums.chunks, z.pixels(), z.c,

@@ -56,17 +56,17 @@ template <int N, class Value, class Merge>
 __device__ __forceinline__ void reduce_rows(const TilePlace& place, int tile, Value (&values)[N],
                                             RowResults<N, Value>& results, Merge merge) {
   const int thread = static_cast<int>(threadIdx.x);
-  int half = 1;
-  while (2 * half < place.rows) half *= 2;
-  for (; half > 0; half /= 2) {
-    if (place.row >= half && place.row < 2 * half) {
+  int step = 1;
+  while (2 * step < place.rows) step *= 2;
+  for (; step > 0; step /= 2) {
+    if (place.row >= step && place.row < 2 * step) {
 #pragma unroll
       for (int i = 0; i < N; ++i) results.of[i][thread] = values[i];
     }
     __syncthreads();
-    if (place.row < half && place.row + half < place.rows) {
+    if (place.row < step && place.row + step < place.rows) {
 #pragma unroll
-      for (int i = 0; i < N; ++i) merge(values[i], results.of[i][thread + half * tile]);
+      for (int i = 0; i < N; ++i) merge(values[i], results.of[i][thread + step * tile]);
     }
   }
 }
@@ -91,10 +91,20 @@ inline Grid grid_of(const ChannelTiles& tiles) {
           .threads = kTileThreads};
 }
 
+// For passes that only write: a few pixels per thread, so that what belongs to its channels is not read for one alone.
+inline ChannelTiles plan_writes(std::int64_t pixels, int channels, int vector) {
+  constexpr int kPixels = 4, kMostBlocks = 2048;
+  const ChannelTiles tiles = plan_tiles(pixels, channels, vector, pixels);
+  const int rows = kTileThreads / tiles.tile;
+  const int most = std::max(1, kMostBlocks / ceil_divide(tiles.columns, tiles.tile));
+  const int steps = std::max(kPixels, ceil_divide(pixels, std::int64_t{rows} * most));
+  return plan_tiles(pixels, channels, vector, std::int64_t{rows} * steps);
+}
+
 // `vector` if all tensors can be read in vectors of it, else 1.
-inline int vector_of(int vector, std::initializer_list<const Tensor*> tensors) {
-  return std::all_of(tensors.begin(), tensors.end(), [&](const Tensor* t) { return fits_vectors(*t, vector); }) ? vector
-                                                                                                                : 1;
+inline int vector_of(int vector, std::initializer_list<Tensor> tensors) {
+  const bool fits = std::all_of(tensors.begin(), tensors.end(), [&](auto& t) { return fits_vectors(t, vector); });
+  return fits ? vector : 1;
 }
 
 }  // namespace rook::ROOK_GPU

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <span>
 
 #include "kernels/device.cuh"
 #include "kernels/launch.cuh"
@@ -24,6 +25,11 @@ struct View {
 
   __device__ __forceinline__ T* at(std::int64_t pixel, int channel) const { return data + pixel * pitch + channel; }
 };
+
+template <class T>
+View<T> view(const Tensor& t) {
+  return {t.as<T>(), t.pitch};
+}
 
 // Pixels of `columns` vectors each, then `tail` single elements after the last pixel.
 struct Walk {
@@ -53,37 +59,58 @@ __global__ void __launch_bounds__(256) for_each_vector(Walk walk, Operation oper
 
 // ---------------------------------------------------------------------------------------------------- launching
 
-// How tensors of one shape are walked over. Where all are dense, every vector is a pixel of its own.
+// How tensors of one shape are walked over.
 struct Plan {
-  int vector = 1;  // elements at once
-  bool flat = false;
+  int vector = 1;     // elements at once
+  bool flat = false;  // every vector is a pixel of its own
   Walk walk;
   Grid grid;
 };
 
-// `channels` is a multiple of the vector in every pixel; all pixels of all tensors begin at 16 bytes.
-inline bool fits_vectors(const Tensor& t, int vector) {
-  return t.c % vector == 0 && t.pitch % vector == 0 && reinterpret_cast<std::uintptr_t>(t.data) % 16 == 0;
+inline bool is_aligned(const Tensor& t) {
+  return reinterpret_cast<std::uintptr_t>(t.data) % 16 == 0;
 }
 
-inline Plan plan_elements(int vector, std::initializer_list<const Tensor*> tensors) {
+// Whether the vectors of a pixel begin at multiples of their size, and none is cut.
+inline bool fits_vectors(const Tensor& t, int vector) {
+  return t.c % vector == 0 && t.pitch % vector == 0 && is_aligned(t);
+}
+
+inline Plan plan_walk(int vector, bool flat, std::int64_t pixels, int columns, std::int64_t tail) {
   constexpr int kThreads = 256, kMostBlocks = 1024;  // what an H100 holds at once
-  const Tensor& first = **tensors.begin();
-  Plan plan;
-  plan.flat = std::all_of(tensors.begin(), tensors.end(), [](const Tensor* t) {
-    return t->dense() && reinterpret_cast<std::uintptr_t>(t->data) % 16 == 0;
-  });
-  const bool vectors = plan.flat || std::all_of(tensors.begin(), tensors.end(),
-                                                [&](const Tensor* t) { return fits_vectors(*t, vector); });
-  plan.vector = vectors ? vector : 1;
-  plan.walk.pixels = plan.flat ? first.elements() / vector : first.pixels();
-  plan.walk.columns = plan.flat ? 1 : static_cast<unsigned>(first.c / plan.vector);
-  plan.walk.tail = plan.flat ? static_cast<unsigned>(first.elements() % vector) : 0;
-  plan.grid = {.blocks = blocks_for(plan.walk.pixels * plan.walk.columns, kThreads, kMostBlocks), .threads = kThreads};
+  Plan plan{.vector = vector, .flat = flat};
+  plan.grid = {.blocks = blocks_for(pixels * columns, kThreads, kMostBlocks), .threads = kThreads};
   const unsigned step = plan.grid.blocks.x * kThreads;
-  plan.walk.step_pixels = step / plan.walk.columns;
-  plan.walk.step_columns = step % plan.walk.columns;
+  plan.walk = {.pixels = pixels,
+               .columns = static_cast<unsigned>(columns),
+               .tail = static_cast<unsigned>(tail),
+               .step_pixels = step / static_cast<unsigned>(columns),
+               .step_columns = step % static_cast<unsigned>(columns)};
   return plan;
+}
+
+// For operations that want to know the pixel and the channel. The first tensor says how many there are.
+inline Plan plan_pixels(int vector, std::span<const Tensor> tensors) {
+  const Tensor& first = tensors[0];
+  const bool fits = std::all_of(tensors.begin(), tensors.end(), [&](auto& t) { return fits_vectors(t, vector); });
+  if (!fits) vector = 1;
+  return plan_walk(vector, false, first.pixels(), first.c / vector, 0);
+}
+
+// For operations that do not: where all tensors are dense, the channels need not be a multiple of the vector.
+inline Plan plan_elements(int vector, std::span<const Tensor> tensors) {
+  const Tensor& first = tensors[0];
+  const bool flat = std::all_of(tensors.begin(), tensors.end(),
+                                [&](auto& t) { return t.dense() && t.c == first.c && is_aligned(t); });
+  if (!flat) return plan_pixels(vector, tensors);
+  return plan_walk(vector, true, first.elements() / vector, 1, first.elements() % vector);
+}
+
+inline Plan plan_pixels(int vector, std::initializer_list<Tensor> tensors) {
+  return plan_pixels(vector, std::span(tensors.begin(), tensors.size()));
+}
+inline Plan plan_elements(int vector, std::initializer_list<Tensor> tensors) {
+  return plan_elements(vector, std::span(tensors.begin(), tensors.size()));
 }
 
 // Becomes the View<T> of a tensor that an operation asks for.
