@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "kernels/conv.h"
+#include "kernels/cpu/conv_winograd.h"
 #include "kernels/ops.h"
 
 namespace rook::cpu {
@@ -363,8 +364,6 @@ void run(const ConvProblem& problem, const ConvArgs& args, Stream) {
   }
 }
 
-// The last resort, so that every problem runs: the reference loops (oneDNN refuses negative paddings of odd dilated
-// shapes).
 constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
                                          .supports = supports,
                                          .workspace = workspace,
@@ -374,9 +373,12 @@ constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
 
 }  // namespace
 
+// First Winograd, which says no where it would be slower; last the reference loops, so that every problem runs (oneDNN
+// refuses negative paddings of odd dilated shapes).
 std::span<const ConvRow> conv_rows() {
   static const auto rows = [] {
-    std::vector<ConvRow> all(kRows.begin(), kRows.end());
+    std::vector<ConvRow> all{winograd::conv_row()};
+    all.insert(all.end(), kRows.begin(), kRows.end());
     const auto last = ref::conv_rows();
     all.insert(all.end(), last.begin(), last.end());
     return all;

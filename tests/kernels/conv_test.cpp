@@ -2,37 +2,13 @@
 #include "kernels/conv.h"
 
 #include "base/error.h"
+#include "tests/kernels/conv_cases.h"
 #include "tests/support.h"
 
 using namespace rook;
 using namespace rook::test;
 
 namespace {
-
-struct ConvCase {
-  const char* name;
-  int n, h, w;
-  ConvGeometry geometry;
-};
-
-constexpr ConvGeometry square(int c, int k, int size, int stride = 1, int pad = 0, int dilation = 1, int groups = 1) {
-  return {.c = c,
-          .k = k,
-          .r = size,
-          .s = size,
-          .stride_h = stride,
-          .stride_w = stride,
-          .pad_h = pad,
-          .pad_w = pad,
-          .dilation = dilation,
-          .groups = groups};
-}
-
-constexpr ConvGeometry with_strides(ConvGeometry geometry, int stride_h, int stride_w) {
-  geometry.stride_h = stride_h;
-  geometry.stride_w = stride_w;
-  return geometry;
-}
 
 constexpr ConvCase kCases[] = {
     {"one value", 1, 1, 1, square(1, 1, 1)},
@@ -65,149 +41,6 @@ constexpr ConvCase kCases[] = {
     {"depthwise, twice the filters", 1, 7, 7, square(9, 18, 3, 1, 1, 1, 9)},
     {"depthwise, dilation", 1, 9, 11, square(8, 8, 3, 1, 1, 2, 8)},
 };
-
-struct Types {
-  DType x, y;
-};
-constexpr Types kTypes[] = {{DType::f32, DType::f32}, {DType::bf16, DType::bf16}, {DType::bf16, DType::f32}};
-constexpr ConvDirection kDirections[] = {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad};
-
-// Bytes aligned as the engine's are, full of NaN, with guards around them.
-class GuardedBytes {
- public:
-  explicit GuardedBytes(std::size_t size) : size_(size), storage_(size + 3 * kMargin, kGuard) {
-    const auto address = reinterpret_cast<std::uintptr_t>(storage_.data()) + kMargin;
-    data_ = storage_.data() + kMargin + (kMargin - address % kMargin) % kMargin;
-    std::memset(data_, 0xff, size);
-  }
-  std::byte* data() { return data_; }
-  bool intact() const {
-    const auto guard = [](std::byte b) { return b == kGuard; };
-    return std::all_of(storage_.data(), static_cast<const std::byte*>(data_), guard) &&
-           std::all_of(static_cast<const std::byte*>(data_) + size_, storage_.data() + storage_.size(), guard);
-  }
-
- private:
-  static constexpr std::size_t kMargin = 64;
-  static constexpr std::byte kGuard{0x5a};
-  std::size_t size_;
-  std::vector<std::byte> storage_;
-  std::byte* data_;
-};
-
-// A problem with its data; weights are rounded through the type they are packed in.
-struct Setup {
-  Setup(const ConvProblem& p, Random& random)
-      : problem(p),
-        x(p.x, p.n, p.h, p.w, p.geometry.c),
-        y(p.y, p.n, p.p(), p.q(), p.geometry.k),
-        weights(p.geometry.weights()),
-        bias(p.geometry.k),
-        dweights(p.geometry.weights()),
-        dbias(p.geometry.k) {
-    if (p.direction != ConvDirection::dgrad) x.fill_uniform(random, -1, 1);
-    if (p.direction != ConvDirection::fprop) y.fill_uniform(random, -1, 1);
-    weights.fill_uniform(random, -1, 1);
-    if (p.x == DType::bf16)
-      for (float& w : weights.span()) w = bf16_to_float(float_to_bf16(w));
-    bias.fill_uniform(random, -1, 1);
-    dweights.fill_uniform(random, -1, 1);
-    dbias.fill_uniform(random, -1, 1);
-  }
-
-  void run(const ConvRow& row, Grad mode = Grad::overwrite) {
-    const bool wgrad = problem.direction == ConvDirection::wgrad;
-    GuardedBytes packed(wgrad ? 0 : row.packed_bytes(problem)), workspace(row.workspace(problem));
-    if (!wgrad) row.pack(problem, weights.data(), packed.data(), {});
-    row.run(problem,
-            {.x = x,
-             .y = y,
-             .weights = wgrad ? nullptr : packed.data(),
-             .bias = problem.bias ? bias.data() : nullptr,
-             .dweights = wgrad ? dweights.data() : nullptr,
-             .dbias = wgrad && problem.bias ? dbias.data() : nullptr,
-             .mode = mode,
-             .workspace = workspace.data()},
-            {});
-    CHECK_MESSAGE(packed.intact(), "written outside of the packed weights");
-    CHECK_MESSAGE(workspace.intact(), "written outside of the workspace");
-  }
-
-  // The same with activations in double, for the reference.
-  Setup in_double() const {
-    Setup copy = *this;
-    copy.problem.x = copy.problem.y = DType::f64;
-    copy.x = x.converted(DType::f64);
-    copy.y = y.converted(DType::f64);
-    return copy;
-  }
-
-  ConvProblem problem;
-  TestTensor x, y;
-  TestArray<float> weights, bias, dweights, dbias;
-};
-
-double largest(const TestTensor& t) {
-  double most = 0;
-  for (const double v : t.to_doubles()) most = std::max(most, std::abs(v));
-  return most;
-}
-
-// Sums of `terms` products of numbers up to 1 in f32, then rounded to storage.
-Tolerance tolerance_for(DType storage, std::int64_t terms, double size) {
-  const double sum = 2e-7 * std::sqrt(static_cast<double>(terms)) * std::max(1.0, size);
-  return storage == DType::bf16 ? Tolerance{sum, 1.0 / 256} : Tolerance{sum, 2e-6};
-}
-
-const ConvRow& ref_row() {
-  return ref::conv_rows()[0];
-}
-
-// Compares one row with the reference in double; returns whether it took the problem.
-bool check_row(const ConvRow& row, const ConvProblem& problem, Grad mode, Random& random) {
-  if (!row.supports(problem)) return false;
-  Setup ours(problem, random);
-  if (problem.direction == ConvDirection::dgrad && mode == Grad::accumulate) ours.x.fill_uniform(random, -1, 1);
-  Setup truth = ours.in_double(), again = ours;
-  if (problem.direction == ConvDirection::fprop) again.y.poison(Poison::huge);
-  if (problem.direction == ConvDirection::dgrad && mode == Grad::overwrite) again.x.poison(Poison::huge);
-  const bool adds = mode == Grad::accumulate;
-  Setup alone = truth;  // what is added, for the size of its rounding
-  if (adds) alone.x.fill(0);
-  truth.run(ref_row(), mode);
-  if (adds && problem.direction == ConvDirection::dgrad) alone.run(ref_row(), mode);
-  ours.run(row, mode);
-  again.run(row, mode);
-  const ConvGeometry& g = problem.geometry;
-  const std::int64_t taps = std::int64_t{g.r} * g.s;
-  switch (problem.direction) {
-    case ConvDirection::fprop:
-      check_close("y", ours.y, truth.y, tolerance_for(problem.y, taps * g.c / g.groups, largest(truth.y)));
-      CHECK_MESSAGE(same_bits(ours.y, again.y), "two runs differ");
-      break;
-    case ConvDirection::dgrad: {
-      Tolerance tolerance = tolerance_for(problem.x, taps * g.k / g.groups, largest(truth.x));
-      if (adds && problem.x == DType::bf16) tolerance.absolute += largest(alone.x) / 256;  // rounded before it is added
-      check_close("dx", ours.x, truth.x, tolerance);
-      CHECK_MESSAGE(same_bits(ours.x, again.x), "two runs differ");
-      break;
-    }
-    case ConvDirection::wgrad: {
-      const Tolerance tolerance{4e-7 * std::sqrt(static_cast<double>(problem.n) * problem.p() * problem.q()) * 4, 4e-6};
-      check_close("dweights", ours.dweights, truth.dweights, tolerance);
-      check_close("dbias", ours.dbias, truth.dbias, tolerance);
-      CHECK_MESSAGE((same_bits(ours.dweights, again.dweights) && same_bits(ours.dbias, again.dbias)),
-                    "two runs differ");
-    }
-  }
-  CHECK((ours.weights.guards_intact() && ours.bias.guards_intact()));
-  return true;
-}
-
-std::string describe(const ConvProblem& p) {
-  return fmt::format("{} x {} y {} bias {} {}", name_of(p.direction), name_of(p.x), name_of(p.y), p.bias,
-                     name_of(p.activation));
-}
 
 TestTensor counting(int h, int w, int c) {
   TestTensor x(DType::f64, 1, h, w, c);

@@ -1,0 +1,157 @@
+// The arithmetic of Winograd's products and their microkernels. A lane is 32 bits: one f32, or two bf16 that lie side
+// by side along the sum, which one instruction multiplies and adds.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "kernels/cpu/vec.h"
+
+namespace rook::cpu::winograd {
+
+struct MathF32 {
+  using Storage = float;
+  static constexpr int kDepth = 1;  // terms of the sum in a lane
+  static Vec multiply_add(Vec sum, Vec a, Vec b) {
+#if defined(ROOK_AVX512)
+    return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
+#else
+    return sum + a * b;
+#endif
+  }
+  static void store_rounded(float* to, Vec value) {
+    store(to, value);
+  }
+  static Vec lanes(const Vec (&terms)[kDepth]) {
+    return terms[0];
+  }
+};
+
+#if defined(ROOK_AVX512) && defined(__AVX512BF16__)
+#define ROOK_AVX512_BF16
+struct MathBf16 {
+  using Storage = std::uint16_t;
+  static constexpr int kDepth = 2;
+  static Vec multiply_add(Vec sum, Vec a, Vec b) {
+    return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+  }
+  static void store_rounded(std::uint16_t* to, Vec value) {
+    const auto half = _mm512_cvtneps_pbh((__m512)value);
+    std::memcpy(to, &half, sizeof half);
+  }
+  // Lane i holds terms[0][i] and terms[1][i].
+  static Vec lanes(const Vec (&terms)[kDepth]) {
+    alignas(64) static constexpr std::uint16_t kInterleave[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                                  21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                                  11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const auto both = _mm512_cvtne2ps_pbh((__m512)terms[1], (__m512)terms[0]);
+    return (Vec)_mm512_permutexvar_epi16(_mm512_load_si512(kInterleave), (__m512i)both);
+  }
+};
+#endif
+
+// The lane at `source` in all lanes, bit by bit: it may be a pair of bf16.
+inline Vec broadcast(const float* source) {
+  std::uint32_t bits;
+  std::memcpy(&bits, source, sizeof bits);
+  return (Vec)(VecUint{} + bits);
+}
+
+// Registers for sums: rows x columns of a microkernel's result, a column being kLanes wide.
+#if defined(ROOK_AVX512)
+inline constexpr int kSums = 24, kMaxColumns = 4;
+#else
+inline constexpr int kSums = 12, kMaxColumns = 2;
+#endif
+inline constexpr int kMaxRows = 12;
+constexpr int max_rows(int columns) {
+  return std::min(kMaxRows, kSums / columns);
+}
+
+// Rows x Columns sums in registers. (GCC keeps an array in registers only if every loop over it is unrolled early.)
+template <class Math, int Rows, int Columns>
+struct Sums {
+  static constexpr int kWidth = Columns * kLanes;
+  Vec at[Rows][Columns];
+
+  void clear() {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < Columns; ++j) at[i][j] = Vec{};
+  }
+  void load_from(const float* m) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < Columns; ++j) at[i][j] = load(m + i * kWidth + j * kLanes);
+  }
+  void store_to(float* m) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < Columns; ++j) store(m + i * kWidth + j * kLanes, at[i][j]);
+  }
+  // One step: lanes a[i * a_row] of the rows, b of the columns.
+  void add(const float* a, int a_row, const float* b) {
+    Vec column[Columns];
+#pragma GCC unroll 4
+    for (int j = 0; j < Columns; ++j) column[j] = load(b + j * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const Vec row = broadcast(a + i * a_row);
+#pragma GCC unroll 4
+      for (int j = 0; j < Columns; ++j) at[i][j] = Math::multiply_add(at[i][j], row, column[j]);
+    }
+  }
+};
+
+// m[row][column] = sum over steps a[row][step] b[step][column]: a comes in blocks of kLanes lanes [blocks][..][kLanes]
+// that lie a_block floats apart, b is [blocks * kLanes][Columns * kLanes].
+template <class Math, int Rows, int Columns>
+void multiply_tiles(int blocks, const float* a, std::ptrdiff_t a_block, const float* b, float* m) {
+  Sums<Math, Rows, Columns> sums;
+  sums.clear();
+  for (int block = 0; block < blocks; ++block, a += a_block)
+    for (int step = 0; step < kLanes; ++step, b += Columns * kLanes) sums.add(a + step, kLanes, b);
+  sums.store_to(m);
+}
+
+using MultiplyTiles = void (*)(int blocks, const float* a, std::ptrdiff_t a_block, const float* b, float* m);
+
+template <class Math, int Columns, int... I>
+constexpr std::array<MultiplyTiles, kMaxRows> multiply_tiles_by_rows(std::integer_sequence<int, I...>) {
+  return {(I < max_rows(Columns) ? multiply_tiles<Math, std::min(I + 1, max_rows(Columns)), Columns> : nullptr)...};
+}
+
+// multiply_tiles for `rows` <= max_rows(columns) and `columns` <= kMaxColumns.
+template <class Math>
+MultiplyTiles multiply_tiles_of(int rows, int columns) {
+  static constexpr auto table = []<int... J>(std::integer_sequence<int, J...>) {
+    return std::array{multiply_tiles_by_rows<Math, J + 1>(std::make_integer_sequence<int, kMaxRows>{})...};
+  }
+  (std::make_integer_sequence<int, kMaxColumns>{});
+  return table[static_cast<std::size_t>(columns - 1)][static_cast<std::size_t>(rows - 1)];
+}
+
+// wgrad: half a vector of filters by up to three vectors of channels.
+inline constexpr int kReduceRows = kLanes / 2, kReduceColumns = 3;
+
+// m[row][column] (+)= sum over steps a[step][row] b[step][column]: a is [steps][kLanes], of which the kReduceRows from
+// `a` on are used, b is [steps][Columns * kLanes], m is [kReduceRows][Columns * kLanes].
+template <class Math, int Columns>
+void multiply_steps(std::int64_t steps, const float* a, const float* b, bool add, float* m) {
+  Sums<Math, kReduceRows, Columns> sums;
+  if (add)
+    sums.load_from(m);
+  else
+    sums.clear();
+  for (std::int64_t step = 0; step < steps; ++step, a += kLanes, b += Columns * kLanes) sums.add(a, 1, b);
+  sums.store_to(m);
+}
+
+}  // namespace rook::cpu::winograd
