@@ -139,6 +139,13 @@ Difference compare(std::string name, std::span<const float> a, std::span<const f
   return result;
 }
 
+void set_scales(std::span<Difference> differences) {
+  constexpr double kLeast = 1e-3;
+  double largest = 0;
+  for (const Difference& d : differences) largest = std::max(largest, d.largest);
+  for (Difference& d : differences) d.scale = std::max(d.largest, kLeast * largest);
+}
+
 }  // namespace
 
 std::vector<Difference> compare_devices(Model& model, std::span<const float> pixels, const DiffOptions& options) {
@@ -159,17 +166,20 @@ std::vector<Difference> compare_devices(Model& model, std::span<const float> pix
                                return fmt::format("[h {}, w {}, c {}]", pixel / shape.w, pixel % shape.w, i % shape.c);
                              }));
   }
+  const std::size_t outputs = result.size();
   if (options.train) {
-    a.backward(options);
-    b.backward(options);
     const std::size_t count = static_cast<std::size_t>(model.params->trainable());
-    const auto gradients = [&](Executor& executor) {
+    // One side after the other: on the CPU both have the gradients of the model.
+    const auto gradients = [&](Side& side) {
+      Executor& executor = side.executor();
+      executor.runtime().clear(executor.gradients(), count * sizeof(float), executor.stream());
+      side.backward(options);
       std::vector<float> values(count);
       executor.runtime().copy(values.data(), executor.gradients(), count * sizeof(float), executor.stream());
       executor.runtime().synchronize(executor.stream());
       return values;
     };
-    const std::vector<float> ga = gradients(a.executor()), gb = gradients(b.executor());
+    const std::vector<float> ga = gradients(a), gb = gradients(b);
     for (const Param& param : model.params->all()) {
       if (!param.spec.trainable()) continue;
       const auto first = static_cast<std::size_t>(param.offset), size = static_cast<std::size_t>(param.spec.count());
@@ -178,6 +188,8 @@ std::vector<Difference> compare_devices(Model& model, std::span<const float> pix
                                [](std::int64_t i) { return fmt::format("[{}]", i); }));
     }
   }
+  set_scales(std::span(result).first(outputs));
+  set_scales(std::span(result).subspan(outputs));
   std::copy(saved.begin(), saved.end(), model.params->values().begin());
   return result;
 }

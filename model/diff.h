@@ -14,11 +14,14 @@ namespace rook {
 struct Difference {
   std::string name;  // "12 convolutional", "layers.12.weights"
   std::int64_t elements = 0;
-  double largest = 0;   // of |a|
+  double largest = 0;  // of |a|
+  // What the difference is measured by: `largest`, but at least a thousandth of the largest of all outputs, or of all
+  // gradients: a gradient that is 0 but for rounding says nothing.
+  double scale = 0;
   double worst = 0;     // largest |a - b|; infinite when one of them is not a number
   std::string where;    // of the worst element: "[n 0, h 3, w 5, c 7]", "[123]"
   double a = 0, b = 0;  // there
-  double relative() const { return worst == 0 ? 0 : worst / largest; }  // to the largest value
+  double relative() const { return worst == 0 ? 0 : worst / scale; }
 };
 
 struct DiffSide {
