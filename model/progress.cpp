@@ -93,7 +93,9 @@ void Progress::step(const ProgressStep& step) {
   const double pause = terminal_ ? kRedrawSeconds : kPlainSeconds;
   if (!first && last_at_ - shown_at_ < pause && step.iteration < step.iterations) return;
   shown_at_ = last_at_;
-  if (pending_seconds_ > 0) images_per_s_ = pending_images_ / pending_seconds_;
+  // The last steps of a GPU are reported together: their time says nothing.
+  if (pending_seconds_ > kLeastSeconds || (images_per_s_ == 0 && pending_seconds_ > 0))
+    images_per_s_ = pending_images_ / pending_seconds_;
   pending_images_ = pending_seconds_ = 0;
   if (terminal_) {
     draw();
