@@ -15,6 +15,7 @@ namespace rook {
 namespace {
 
 constexpr double kRedrawSeconds = 0.1, kPlainSeconds = 5;
+constexpr double kLeastSeconds = 0.02;  // that a rate is taken from
 
 bool on_terminal() {
   return isatty(STDERR_FILENO) != 0;
