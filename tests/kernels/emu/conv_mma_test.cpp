@@ -1,0 +1,324 @@
+// Convolution on tensor cores: the rows "mma..." against the reference in double, inputs rounded through their storage.
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+#include "kernels/conv.h"
+#include "kernels/conv_mma_plan.h"
+#include "tests/gpu.h"
+#include "tests/support.h"
+
+using namespace rook;
+using namespace rook::test;
+
+namespace {
+
+struct Case {
+  const char* name;
+  int n, h, w;
+  ConvGeometry geometry;
+};
+
+constexpr ConvGeometry square(int c, int k, int size, int stride = 1, int pad = 0, int dilation = 1) {
+  return {.c = c,
+          .k = k,
+          .r = size,
+          .s = size,
+          .stride_h = stride,
+          .stride_w = stride,
+          .pad_h = pad,
+          .pad_w = pad,
+          .dilation = dilation};
+}
+
+constexpr Case kCases[] = {
+    {"one value", 1, 1, 1, square(1, 1, 1)},
+    {"a vector", 3, 1, 1, square(37, 19, 1)},
+    {"pointwise", 2, 7, 5, square(24, 40, 1)},
+    {"pointwise, odd channels", 1, 13, 11, square(37, 75, 1)},
+    {"pointwise, stride", 1, 9, 7, square(11, 13, 1, 2)},
+    {"pointwise, many channels", 1, 5, 3, square(520, 72, 1)},
+    {"plain 3x3", 2, 7, 11, square(16, 32, 3, 1, 1)},
+    {"3x3, a reduction that is split", 1, 5, 7, square(80, 24, 3, 1, 1)},
+    {"prime 3x3", 3, 7, 5, square(13, 17, 3, 1, 1)},
+    {"stride 2", 2, 13, 9, square(8, 16, 3, 2, 1)},
+    {"stride 2, 5x5", 1, 11, 12, square(16, 8, 5, 2, 2)},
+    {"no padding", 1, 8, 6, square(7, 9, 3)},
+    {"filter as large as the picture", 1, 5, 3, {.c = 6, .k = 4, .r = 5, .s = 3}},
+    {"filter larger than the picture", 2, 2, 3, square(8, 8, 7, 1, 3)},
+    {"even filter", 1, 9, 8, square(5, 6, 2, 2, 1)},
+    {"flat filter", 2, 6, 9, {.c = 8, .k = 3, .r = 1, .s = 5, .pad_w = 2}},
+    {"much padding", 1, 4, 3, {.c = 3, .k = 4, .r = 3, .s = 3, .pad_h = 3, .pad_w = 2}},
+    {"strides differ", 1, 11, 13, {.c = 8, .k = 8, .r = 3, .s = 3, .stride_h = 2, .pad_h = 1, .pad_w = 1}},
+    {"stride 3", 1, 13, 13, square(5, 11, 3, 3, 1)},
+    {"stride beyond filter", 1, 11, 9, {.c = 4, .k = 6, .r = 2, .s = 2, .stride_h = 3, .stride_w = 4}},
+    {"stride beyond picture", 2, 2, 1, square(9, 6, 1, 3)},
+    {"dilation", 2, 11, 9, square(8, 7, 3, 1, 1, 2)},
+    {"dilation beyond the picture", 1, 4, 5, square(3, 5, 3, 1, 1, 6)},
+    {"dilation and stride",
+     1,
+     11,
+     13,
+     {.c = 6, .k = 8, .r = 3, .s = 3, .stride_h = 2, .stride_w = 3, .pad_h = 1, .pad_w = 1, .dilation = 2}},
+};
+
+// More than one tile of every shape on both sides, and edges that are no multiple of anything.
+constexpr Case kTiled[] = {
+    {"tiles, pointwise", 1, 13, 12, square(136, 140, 1)},
+    {"tiles, 3x3", 3, 9, 6, square(24, 76, 3, 1, 1)},
+    {"tiles, stride 2", 2, 23, 21, square(72, 33, 3, 2, 1)},
+};
+
+constexpr ConvDirection kDirections[] = {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad};
+
+void round_through(DType type, TestArray<float>& values) {
+  TestTensor rounded(type, 1, 1, 1, 1);
+  for (float& value : values.span()) {
+    rounded.set(0, value);
+    value = static_cast<float>(rounded.get(0));
+  }
+}
+
+// A problem with its data. Outputs hold NaN, but those that are added to.
+struct Setup {
+  Setup(const ConvProblem& p, Grad m, Random& random)
+      : problem(p),
+        mode(m),
+        x(p.x, p.n, p.h, p.w, p.geometry.c),
+        y(p.y, p.n, p.p(), p.q(), p.geometry.k),
+        weights(p.geometry.weights()),
+        bias(p.geometry.k),
+        dweights(p.geometry.weights()),
+        dbias(p.geometry.k) {
+    if (p.direction != ConvDirection::dgrad || m == Grad::accumulate) x.fill_uniform(random, -1, 1);
+    if (p.direction != ConvDirection::fprop) y.fill_uniform(random, -1, 1);
+    weights.fill_uniform(random, -1, 1);
+    round_through(p.x, weights);
+    bias.fill_uniform(random, -1, 1);
+    dweights.fill_uniform(random, -1, 1);
+    dbias.fill_uniform(random, -1, 1);
+  }
+
+  ConvArgs args(const void* packed, void* workspace) {
+    const bool wgrad = problem.direction == ConvDirection::wgrad;
+    return {.x = x,
+            .y = y,
+            .weights = wgrad ? nullptr : packed,
+            .bias = problem.bias ? bias.data() : nullptr,
+            .dweights = wgrad ? dweights.data() : nullptr,
+            .dbias = wgrad && problem.bias ? dbias.data() : nullptr,
+            .mode = mode,
+            .workspace = workspace};
+  }
+
+  void run(const ConvRow& row, const Gpu& gpu, float poison = NAN) {
+    const auto floats = [](std::size_t bytes) { return static_cast<std::int64_t>((bytes + 3) / 4); };
+    const bool wgrad = problem.direction == ConvDirection::wgrad;
+    TestArray<float> packed(wgrad ? 0 : floats(row.packed_bytes(problem))), workspace(floats(row.workspace(problem)));
+    packed.fill(poison);
+    workspace.fill(poison);
+    if (!wgrad) row.pack(problem, weights.data(), packed.data(), gpu.stream);
+    row.run(problem, args(packed.data(), workspace.data()), gpu.stream);
+    gpu.finish();
+    CHECK_MESSAGE(packed.guards_intact(), "written outside of the packed weights");
+    CHECK_MESSAGE(workspace.guards_intact(), "written outside of the workspace");
+  }
+
+  // By the reference, with activations in double.
+  Setup truth() const {
+    Setup copy = *this;
+    copy.problem.x = copy.problem.y = DType::f64;
+    copy.x = x.converted(DType::f64);
+    copy.y = y.converted(DType::f64);
+    ref::conv_rows()[0].run(copy.problem, copy.args(copy.weights.data(), nullptr), {});
+    return copy;
+  }
+
+  ConvProblem problem;
+  Grad mode;
+  TestTensor x, y;
+  TestArray<float> weights, bias, dweights, dbias;
+};
+
+bool same_results(const Setup& a, const Setup& b) {
+  return same_bits(a.x, b.x) && same_bits(a.y, b.y) && same_bits(a.dweights, b.dweights) && same_bits(a.dbias, b.dbias);
+}
+
+double largest(const TestTensor& t) {
+  double most = 0;
+  for (const double v : t.to_doubles()) most = std::max(most, std::abs(v));
+  return most;
+}
+
+// Sums of `terms` products of numbers up to 1 in f32, then rounded to storage.
+Tolerance tolerance_for(DType storage, std::int64_t terms, double size) {
+  const double sum = 2e-7 * std::sqrt(static_cast<double>(terms)) * std::max(1.0, size);
+  return {sum, storage == DType::bf16 ? 1.0 / 256 : storage == DType::f16 ? 1.0 / 2048 : 4e-6};
+}
+
+void check_results(const Setup& ours, const Setup& truth) {
+  const ConvProblem& p = ours.problem;
+  const ConvGeometry& g = p.geometry;
+  const std::int64_t taps = std::int64_t{g.r} * g.s;
+  switch (p.direction) {
+    case ConvDirection::fprop:
+      return check_close("y", ours.y, truth.y, tolerance_for(p.y, taps * g.c + 1, largest(truth.y)));
+    case ConvDirection::dgrad:
+      return check_close("dx", ours.x, truth.x, tolerance_for(p.x, taps * g.k + 1, largest(truth.x)));
+    case ConvDirection::wgrad: {
+      const Tolerance tolerance = tolerance_for(DType::f32, std::int64_t{p.n} * p.p() * p.q(), 4);
+      check_close("dweights", ours.dweights, truth.dweights, tolerance);
+      return check_close("dbias", ours.dbias, truth.dbias, tolerance);
+    }
+  }
+}
+
+void check_row(const ConvRow& row, const Gpu& gpu, const ConvProblem& problem, Grad mode, Random& random) {
+  CAPTURE(row.name);
+  CAPTURE(name_of(problem.direction));
+  CAPTURE(name_of(problem.x));
+  CAPTURE(name_of(problem.y));
+  REQUIRE(row.supports(problem));
+  Setup ours(problem, mode, random);
+  const Setup truth = ours.truth();
+  ours.run(row, gpu);
+  check_results(ours, truth);
+  CHECK((ours.weights.guards_intact() && ours.bias.guards_intact() && ours.dbias.guards_intact()));
+  CHECK((ours.x.guards_intact() && ours.y.guards_intact()));
+}
+
+ConvProblem problem_of(const Case& k, ConvDirection direction, DType x, DType y) {
+  return {.direction = direction, .geometry = k.geometry, .n = k.n, .h = k.h, .w = k.w, .x = x, .y = y};
+}
+
+const ConvRow& row_named(const Gpu& gpu, std::string_view name) {
+  for (const ConvRow& row : gpu.ops->conv_rows())
+    if (row.name == name) return row;
+  FAIL("no row ", name);
+  return gpu.ops->conv_rows()[0];
+}
+
+}  // namespace
+
+TEST_CASE("conv mma: agrees with the reference in all directions") {
+  for_each_gpu([](const Gpu& gpu) {
+    Random random(1);
+    for (const Case& k : kCases) {
+      CAPTURE(k.name);
+      for (const DType type : {DType::bf16, DType::f16})
+        for (const ConvDirection direction : kDirections)
+          for (const bool second : {false, true}) {  // fprop: bias, f32 output; dgrad: added; wgrad: bias
+            const bool wide = second && direction == ConvDirection::fprop;
+            ConvProblem problem = problem_of(k, direction, type, wide ? DType::f32 : type);
+            problem.bias = second && direction != ConvDirection::dgrad;
+            check_row(row_named(gpu, "mma"), gpu, problem, second ? Grad::accumulate : Grad::overwrite, random);
+          }
+    }
+  });
+}
+
+TEST_CASE("conv mma: every tile, with edges on both sides") {
+  for_each_gpu([](const Gpu& gpu) {
+    Random random(2);
+    for (const MmaTileSize& tile : kMmaTiles)
+      for (const Case& k : kTiled) {
+        CAPTURE(k.name);
+        for (const ConvDirection direction : kDirections)
+          check_row(row_named(gpu, tile.name), gpu, problem_of(k, direction, DType::bf16, DType::bf16), Grad::overwrite,
+                    random);
+      }
+  });
+}
+
+TEST_CASE("conv mma: the same bits whatever the order of threads and the memory before") {
+  for_each_gpu([](const Gpu& gpu) {
+    const Case split{"split", 2, 6, 5, square(72, 20, 3, 1, 1)}, whole{"whole", 1, 9, 7, square(19, 33, 3, 2, 1)};
+    for (const Case& k : {split, whole})
+      for (const ConvDirection direction : kDirections) {
+        CAPTURE(k.name);
+        CAPTURE(name_of(direction));
+        ConvProblem problem = problem_of(k, direction, DType::bf16, DType::bf16);
+        problem.bias = direction != ConvDirection::dgrad;
+        // Both ways through the code are met: one pass, and parts that are added.
+        if (direction == ConvDirection::fprop) CHECK((plan_mma(problem).splits > 1) == (k.name == split.name));
+        Random random(3);
+        const Setup before(problem, Grad::overwrite, random);
+        Setup first = before;
+        first.run(row_named(gpu, "mma"), gpu);
+        gpu.for_each_order([&](const std::string& order) {
+          CAPTURE(order);
+          Setup again = before;
+          again.run(row_named(gpu, "mma"), gpu, 1e30f);
+          CHECK(same_results(first, again));
+        });
+      }
+  });
+}
+
+TEST_CASE("conv mma: activations") {
+  for_each_gpu([](const Gpu& gpu) {
+    Random random(4);
+    for (int a = static_cast<int>(Activation::linear); a <= static_cast<int>(Activation::ramp); ++a)
+      for (const int c : {8, 136}) {  // in one pass, and after parts have been added
+        const Case k{"activation", 1, 3, 5, square(c, 11, 3, 1, 1)};
+        ConvProblem problem = problem_of(k, ConvDirection::fprop, DType::bf16, DType::f32);
+        problem.bias = true;
+        problem.activation = static_cast<Activation>(a);
+        CAPTURE(name_of(problem.activation));
+        check_row(row_named(gpu, "mma"), gpu, problem, Grad::overwrite, random);
+      }
+  });
+}
+
+TEST_CASE("conv mma: what it does not take") {
+  for_each_gpu([](const Gpu& gpu) {
+    const ConvRow& row = row_named(gpu, "mma");
+    const Case plain{"plain", 1, 8, 8, square(16, 16, 3, 1, 1)};
+    const auto supports = [&](ConvDirection direction, DType x, DType y, ConvGeometry geometry) {
+      ConvProblem problem = problem_of(plain, direction, x, y);
+      problem.geometry = geometry;
+      return row.supports(problem);
+    };
+    ConvGeometry groups = plain.geometry;
+    groups.groups = 2;
+    for (const ConvDirection direction : kDirections) {
+      CHECK(supports(direction, DType::bf16, DType::bf16, plain.geometry));
+      CHECK_FALSE(supports(direction, DType::f32, DType::f32, plain.geometry));
+      CHECK_FALSE(supports(direction, DType::bf16, DType::f16, plain.geometry));
+      CHECK_FALSE(supports(direction, DType::bf16, DType::bf16, groups));
+      const bool fprop = direction == ConvDirection::fprop, dgrad = direction == ConvDirection::dgrad;
+      CHECK(supports(direction, DType::bf16, DType::f32, plain.geometry) == fprop);
+      CHECK(supports(direction, DType::bf16, DType::bf16, square(16, 16, 3, 5, 1)) == !dgrad);
+    }
+  });
+}
+
+TEST_CASE("conv mma: the rule that chooses tiles and splits") {
+  const auto plan = [](ConvDirection direction, int n, int size, ConvGeometry geometry) {
+    return plan_mma({.direction = direction,
+                     .geometry = geometry,
+                     .n = n,
+                     .h = size,
+                     .w = size,
+                     .x = DType::bf16,
+                     .y = DType::bf16});
+  };
+  // Enough pixels for large tiles; few pixels: small tiles, then parts of the reduction.
+  const MmaPlan many = plan(ConvDirection::fprop, 64, 52, square(128, 128, 3, 1, 1));
+  CHECK((many.tile == MmaTile::t128x128 && many.splits == 1));
+  const MmaPlan few = plan(ConvDirection::fprop, 1, 13, square(512, 512, 3, 1, 1));
+  CHECK((few.tile == MmaTile::t64x64 && few.splits == 11));  // 3 x 8 tiles, 264 blocks
+  CHECK(plan(ConvDirection::fprop, 64, 104, square(32, 32, 3, 1, 1)).tile == MmaTile::t128x32);
+  CHECK(plan(ConvDirection::dgrad, 64, 104, square(64, 32, 3, 2, 1)).tile == MmaTile::t128x64);
+  const MmaPlan filters = plan(ConvDirection::wgrad, 64, 52, square(64, 64, 3, 1, 1));
+  CHECK((filters.tile == MmaTile::t128x64 && filters.splits == 52));  // 5 tiles, 260 blocks
+  // A part has at least 4 steps of the pipeline.
+  CHECK(plan(ConvDirection::fprop, 1, 4, square(64, 16, 1)).splits == 1);
+}
+
+TEST_CASE("conv mma: division by multiplication") {
+  for (const int divisor : {1, 2, 3, 5, 7, 13, 26, 52, 104, 127, 128, 129, 208, 416, 32767, 1 << 20, (1 << 30) - 1})
+    for (const int n :
+         {0, 1, divisor - 1, divisor, divisor + 1, 12345, 7 * (divisor / 8), 0x3fffffff, 0x7ffffffe, 0x7fffffff})
+      CHECK(FastDivision(divisor).divide(n) == n / divisor);
+}
