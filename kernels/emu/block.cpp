@@ -38,6 +38,11 @@ void Machine::prepare(const Launch& launch, ThreadOrder order) {
   blockDim = shape;
   gridDim = launch.grid;
   adopt_this_thread(home_);
+  // To ThreadSanitizer a fiber comes after whoever made it: none may be made by another.
+  while (sanitizer::kThread && fibers_.size() < turn_.size()) {
+    Fiber& fiber = new_fiber();
+    fiber.next = std::exchange(free_, &fiber);
+  }
 }
 
 void Machine::run_block(uint3 index, std::uint64_t seed) {
@@ -134,7 +139,10 @@ inline void Machine::exit_thread(Thread& thread) {
 }
 
 Fiber& Machine::free_fiber() {
-  if (free_ != nullptr) return *std::exchange(free_, free_->next);
+  return free_ != nullptr ? *std::exchange(free_, free_->next) : new_fiber();
+}
+
+Fiber& Machine::new_fiber() {
   Fiber& fiber = *fibers_.emplace_back(std::make_unique<Fiber>());
   fiber.machine = this;
   fiber.body = fiber_body;

@@ -101,6 +101,7 @@ class Machine {
     return started_ < count_ ? free_fiber() : home_;
   }
   Fiber& free_fiber();
+  Fiber& new_fiber();
   // Lets others run until `thread` is released.
   [[gnu::always_inline]] void wait_turn(Thread& thread) {
     if (ready_ == &thread)

@@ -56,6 +56,9 @@ struct Huge {
 struct TooHuge {
   unsigned char of[48 * 1024 + 1];
 };
+struct Small {
+  unsigned char of[32];
+};
 template <class T>
 __global__ void use(int* out) {
   auto& object = block_shared<T>();
@@ -84,10 +87,10 @@ TEST_CASE("dynamic shared memory above 48 KiB has to be asked for") {
   cudaLaunchConfig_t config{};
   config.blockDim = 32;
   config.dynamicSmemBytes = 48 * 1024 + 4;
-  CHECK_THROWS_AS(cudaLaunchKernelEx(&config, use<Other>, pointer), Error);
-  CHECK(cudaFuncSetAttribute(use<Other>, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024) == cudaSuccess);
-  CHECK(cudaLaunchKernelEx(&config, use<Other>, pointer) == cudaSuccess);
-  CHECK(cudaFuncSetAttribute(use<Other>, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) ==
+  CHECK_THROWS_AS(cudaLaunchKernelEx(&config, use<Small>, pointer), Error);
+  CHECK(cudaFuncSetAttribute(use<Small>, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024) == cudaSuccess);
+  CHECK(cudaLaunchKernelEx(&config, use<Small>, pointer) == cudaSuccess);
+  CHECK(cudaFuncSetAttribute(use<Small>, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) ==
         cudaErrorInvalidValue);
   CHECK(cudaGetLastError() == cudaErrorInvalidValue);
   CHECK(cudaGetLastError() == cudaSuccess);
