@@ -13,10 +13,12 @@ endif()
 if(ROOK_HAS_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES ${ROOK_CUDA_ARCHITECTURES})
   enable_language(CUDA)
+  # What CMake 3.25 does not know of nvcc 13.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
   find_package(CUDAToolkit REQUIRED)
-  # Options that nvcc alone understands. CMake 3.25 does not know nvcc 13's C++20, hence -std here. The formatting
-  # library's constant evaluation is more than nvcc digests.
-  set(ROOK_NVCC_OPTIONS -std=c++20 --expt-relaxed-constexpr "-DROOK_HOST_DEVICE=__host__ __device__" -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=0)
+  # The formatting library's constant evaluation is more than nvcc digests.
+  set(ROOK_NVCC_OPTIONS --expt-relaxed-constexpr "-DROOK_HOST_DEVICE=__host__ __device__" -DFMT_CONSTEVAL=)
   add_library(rook_cuda STATIC ${cuda_sources})
   target_include_directories(rook_cuda PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_options(rook_cuda PRIVATE ${ROOK_NVCC_OPTIONS} -Xcompiler=-Wall -Xptxas=-warn-spills)
