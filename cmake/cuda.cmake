@@ -18,7 +18,7 @@ if(ROOK_HAS_CUDA)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
   find_package(CUDAToolkit REQUIRED)
   # The formatting library's constant evaluation is more than nvcc digests.
-  set(ROOK_NVCC_OPTIONS --expt-relaxed-constexpr "-DROOK_HOST_DEVICE=__host__ __device__" -DFMT_CONSTEVAL=)
+  set(ROOK_NVCC_OPTIONS --expt-relaxed-constexpr "-DROOK_HOST_DEVICE=__host__ __device__" -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1)
   add_library(rook_cuda STATIC ${cuda_sources})
   target_include_directories(rook_cuda PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_options(rook_cuda PRIVATE ${ROOK_NVCC_OPTIONS} -Xcompiler=-Wall -Xptxas=-warn-spills)
