@@ -17,6 +17,8 @@ constinit thread_local dim3 gridDim;
 
 namespace machine {
 
+constinit thread_local unsigned current_lane = 0;
+
 Machine::Machine() : threads_(std::make_unique<Thread[]>(kMaxThreads)) {}
 
 void Machine::prepare(const Launch& launch, ThreadOrder order) {

@@ -92,6 +92,7 @@ class Machine {
   void make_current(Thread& thread) {
     current_ = &thread;
     threadIdx = thread.index;
+    current_lane = thread.linear % kLanes;
   }
   Fiber& next_fiber() {
     if (Thread* thread = ready_) {

@@ -85,7 +85,10 @@ T exchange(const Site& site, unsigned mask, const T& value, unsigned source) {
 }
 
 // Widths other than powers of two up to 32 are undefined in CUDA.
-void check_width(const Site& site, int width);
+[[noreturn]] void fail_width(const Site& site, int width);
+inline void check_width(const Site& site, int width) {
+  if (width < 1 || width > 32 || (width & (width - 1)) != 0) fail_width(site, width);
+}
 
 // Integer reduction of a warp (sm_80).
 template <class T>

@@ -179,10 +179,6 @@ void run(const Launch& launch) {
   grid.rethrow();
 }
 
-unsigned lane() {
-  return this_machine("a warp operation").current().linear % kLanes;
-}
-
 void* static_shared(const void* tag, std::size_t bytes, std::size_t alignment) {
   const sanitizer::Unwatched unwatched;
   return this_machine("block_shared").arena().object(tag, bytes, alignment);

@@ -47,7 +47,10 @@ void meet_warp(const Site& site, unsigned mask, void* payload, Complete complete
                MemoryOrder order = MemoryOrder::relaxed);
 
 // This thread's number in its warp.
-unsigned lane();
+extern constinit thread_local unsigned current_lane;
+inline unsigned lane() {
+  return current_lane;
+}
 
 // The block's object for `tag`, made (poisoned) when first asked for.
 void* static_shared(const void* tag, std::size_t bytes, std::size_t alignment);

@@ -18,7 +18,8 @@ bool is_same(const char* a, const char* b) {
   return a == b || std::strcmp(a, b) == 0;
 }
 
-bool is_same(const Site& a, const Site& b) {
+inline bool is_same(const Site& a, const Site& b) {
+  if (a.operation == b.operation && std::memcmp(&a.where, &b.where, sizeof(SourceLocation)) == 0) return true;
   return a.where.line() == b.where.line() && a.where.column() == b.where.column() &&
          is_same(a.where.file_name(), b.where.file_name()) && is_same(a.operation, b.operation);
 }
@@ -29,9 +30,8 @@ std::string describe(const Site& site) {
 
 }  // namespace
 
-void check_width(const Site& site, int width) {
-  if (width < 1 || width > kLanes || (width & (width - 1)) != 0)
-    throw Error(fmt::format("{}: width {} is none of 1, 2, 4, 8, 16, 32", describe(site), width), site.where);
+void fail_width(const Site& site, int width) {
+  throw Error(fmt::format("{}: width {} is none of 1, 2, 4, 8, 16, 32", describe(site), width), site.where);
 }
 
 [[gnu::always_inline]] inline BlockVote Machine::meet_block(const Site& site, bool predicate) {
