@@ -123,6 +123,7 @@ void run_to_pixels(const ConvProblem& problem, const MmaPlan& plan, const ConvAr
       .source_h = from.h,
       .source_w = from.w,
       .channels = padded_channels(from.c),
+      .by_channels = FastDivision(padded_channels(from.c)),
       .filter_w = problem.geometry.s,
       .destination_h = to.h,
       .destination_w = to.w,

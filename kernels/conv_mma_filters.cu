@@ -17,45 +17,49 @@ using FilterTile = Tile<Columns, Rows, Depth, WarpColumns, WarpRows, Stages, Blo
 template <class T, class Tile>
 class FilterLoader {
  public:
-  __device__ __forceinline__ FilterLoader(const FilterGemm& g, int first_filter, int first_column, int first_pixel)
-      : g_(g), pixel_(first_pixel) {
+  __device__ __forceinline__ FilterLoader(const FilterGemm& g, int first_filter, int first_column, Steps steps)
+      : g_(g) {
     const int thread = static_cast<int>(threadIdx.x);
-    filter_ = first_filter + thread % kFilterChunks * kMmaChunk;
-    filter_pixel_ = thread / kFilterChunks;
-    a_ = place<Tile::kRows>(filter_pixel_, thread % kFilterChunks);
-    const int column = first_column + thread % kTapChunks * kMmaChunk, tap = column / g.channels;
-    channel_ = tap < g.filter_taps ? column - tap * g.channels : -1;
+    const int end = (steps.begin + steps.count) * Tile::kDepth, pixels_end = end < g.pixels ? end : g.pixels;
+    const int a_row = thread / kFilterChunks, a_chunk = thread % kFilterChunks;
+    a_ = place<Tile::kRows>(a_row, a_chunk);
+    a_pixel_ = steps.begin * Tile::kDepth + a_row;
+    const int filter = first_filter + a_chunk * kMmaChunk;
+    dy_ = static_cast<const T*>(g.dy) + (filter < g.filters ? filter : 0);
+    a_end_ = filter < g.filters ? pixels_end : 0;
+
+    const int b_row = thread / kTapChunks, b_chunk = thread % kTapChunks;
+    b_ = place<Tile::kColumns>(b_row, b_chunk);
+    b_pixel_ = steps.begin * Tile::kDepth + b_row;
+    const int column = first_column + b_chunk * kMmaChunk, tap = column / g.channels;
+    x_ = static_cast<const T*>(g.x) + (column - tap * g.channels);
+    b_end_ = tap < g.filter_taps ? pixels_end : 0;
     const int tap_y = tap / g.filter_w, tap_x = tap - tap_y * g.filter_w;
-    y_ = g.down.gather.source_first + tap_y * g.down.gather.tap_source_step;
-    x_ = g.across.gather.source_first + tap_x * g.across.gather.tap_source_step;
-    tap_pixel_ = thread / kTapChunks;
-    b_ = place<Tile::kColumns>(tap_pixel_, thread % kTapChunks);
+    tap_y_ = g.down.gather.source_first + tap_y * g.down.gather.tap_source_step;
+    tap_x_ = g.across.gather.source_first + tap_x * g.across.gather.tap_source_step;
   }
 
   // Begins the copies of a step and goes on to the next.
   __device__ __forceinline__ void operator()(T* a, T* b) {
-    const T* dy = static_cast<const T*>(g_.dy);
-    const T* x = static_cast<const T*>(g_.x);
 #pragma unroll
     for (int i = 0; i < Tile::kDepth; i += kFilterStep) {
-      const int pixel = pixel_ + filter_pixel_ + i;
-      const bool valid = pixel < g_.pixels && filter_ < g_.filters;
-      const std::int64_t at = std::int64_t{pixel} * g_.filters + filter_;
-      cp_async<16>(a + a_ + i * Tile::kRows, valid ? dy + at : dy, valid);
+      const int pixel = a_pixel_ + i;
+      const bool valid = pixel < a_end_;
+      cp_async<16>(a + a_ + i * Tile::kRows, dy_ + std::int64_t{valid ? pixel : 0} * g_.filters, valid);
     }
 #pragma unroll
     for (int i = 0; i < Tile::kDepth; i += kTapStep) {
-      const int pixel = pixel_ + tap_pixel_ + i;
+      const int pixel = b_pixel_ + i;
       const int line = g_.across.by_count.divide(pixel), image = g_.down.by_count.divide(line);
-      const int source_y = y_ + (line - image * g_.down.gather.count) * g_.down.gather.source_step;
-      const int source_x = x_ + (pixel - line * g_.across.gather.count) * g_.across.gather.source_step;
-      const bool valid = pixel < g_.pixels && channel_ >= 0 &&
-                         static_cast<unsigned>(source_y) < static_cast<unsigned>(g_.h) &&
-                         static_cast<unsigned>(source_x) < static_cast<unsigned>(g_.w);
-      const std::int64_t at = std::int64_t{(image * g_.h + source_y) * g_.w + source_x} * g_.channels + channel_;
-      cp_async<16>(b + b_ + i * Tile::kColumns, valid ? x + at : x, valid);
+      const int y = tap_y_ + (line - image * g_.down.gather.count) * g_.down.gather.source_step;
+      const int x = tap_x_ + (pixel - line * g_.across.gather.count) * g_.across.gather.source_step;
+      const bool valid = pixel < b_end_ && static_cast<unsigned>(y) < static_cast<unsigned>(g_.h) &&
+                         static_cast<unsigned>(x) < static_cast<unsigned>(g_.w);
+      const int source = valid ? (image * g_.h + y) * g_.w + x : 0;
+      cp_async<16>(b + b_ + i * Tile::kColumns, x_ + std::int64_t{source} * g_.channels, valid);
     }
-    pixel_ += Tile::kDepth;
+    a_pixel_ += Tile::kDepth;
+    b_pixel_ += Tile::kDepth;
   }
 
  private:
@@ -65,9 +69,10 @@ class FilterLoader {
   static_assert(kTapStep % 8 == 0 && Tile::kDepth % kTapStep == 0);
 
   const FilterGemm& g_;
-  int pixel_;  // the first of the step
-  int filter_, filter_pixel_, a_;
-  int channel_, y_, x_, tap_pixel_, b_;  // x_, y_: what output (0, 0) sees; channel_: -1 beyond the last tap
+  const T* dy_;  // this thread's channels
+  const T* x_;
+  int a_, a_pixel_, a_end_, b_, b_pixel_, b_end_;  // pixels beyond the end are zeros
+  int tap_y_, tap_x_;                              // what output (0, 0) sees
 };
 
 // Grid: tiles (filters innermost: the blocks that run together share x), splits.
@@ -81,12 +86,13 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) filter_gemm(Fil
 
   Sums<Tile> sums;
   const bool work = first_filter + warp_row<Tile>() < g.filters && first_column + warp_column<Tile>() < columns;
-  FilterLoader<T, Tile> load(g, first_filter, first_column, steps.begin * Tile::kDepth);
-  run_pipeline<Tile, DepthOuter>(sums, dynamic_shared<T>(), steps.count, work, [&](T* a, T* b) { load(a, b); });
+  FilterLoader<T, Tile> load(g, first_filter, first_column, steps);
+  Product<T, Tile, DepthOuter>(dynamic_shared<T>()).run(sums, steps.count, work, load);
+  stage_sums(sums, dynamic_shared<float>());
 
   const int column = first_column + sum_column<Tile>(), tap = column / g.channels, channel = column - tap * g.channels;
   const int count = tap < g.filter_taps ? g.out_channels - channel : 0;
-  for_sums(sums, dynamic_shared<float>(), [&](int row, const float(&values)[kSumVector]) {
+  for_sums<Tile, 4>(dynamic_shared<float>(), [&](int row, const float(&values)[kSumVector]) {
     const int filter = first_filter + row;
     if (filter >= g.out_filters || count <= 0) return;
     const std::int64_t line = (std::int64_t{blockIdx.y} * g.out_filters + filter) * g.filter_taps + tap;

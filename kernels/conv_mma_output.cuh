@@ -6,32 +6,43 @@
 
 namespace rook::ROOK_GPU::conv_mma {
 
-// One activation for several values: a switch on an argument of the kernel, which all threads take alike.
-template <Activation A, int N>
-__device__ __forceinline__ void activate_as(float (&values)[N]) {
+// linear and leaky, those of nearly all layers: code that is short enough to be unrolled.
+struct Piecewise {
+  template <int N>
+  static __device__ __forceinline__ void apply(Activation activation, float (&values)[N]) {
+    if (activation == Activation::linear) return;
 #pragma unroll
-  for (int i = 0; i < N; ++i) values[i] = activate(A, values[i]);
-}
-template <int N>
-__device__ __forceinline__ void activate_all(Activation activation, float (&values)[N]) {
-  switch (activation) {
-    case Activation::linear:
-      return;
-    case Activation::leaky:
-      return activate_as<Activation::leaky>(values);
-    case Activation::relu:
-      return activate_as<Activation::relu>(values);
-    case Activation::logistic:
-      return activate_as<Activation::logistic>(values);
-    case Activation::mish:
-      return activate_as<Activation::mish>(values);
-    case Activation::swish:
-      return activate_as<Activation::swish>(values);
-    default:  // rarely met: shorter code instead of fewer branches
-#pragma unroll
-      for (int i = 0; i < N; ++i) values[i] = activate(activation, values[i]);
+    for (int i = 0; i < N; ++i) values[i] = activate(Activation::leaky, values[i]);
   }
-}
+};
+
+struct AnyActivation {
+  template <int N>
+  static __device__ __forceinline__ void apply(Activation activation, float (&values)[N]) {
+    switch (activation) {  // one switch for all of the values, for those that whole networks are made of
+      case Activation::linear:
+        return;
+      case Activation::leaky:
+        return apply_as<Activation::leaky>(values);
+      case Activation::relu:
+        return apply_as<Activation::relu>(values);
+      case Activation::mish:
+        return apply_as<Activation::mish>(values);
+      case Activation::swish:
+        return apply_as<Activation::swish>(values);
+      default:
+#pragma unroll
+        for (int i = 0; i < N; ++i) values[i] = activate(activation, values[i]);
+    }
+  }
+
+ private:
+  template <Activation A, int N>
+  static __device__ __forceinline__ void apply_as(float (&values)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) values[i] = activate(A, values[i]);
+  }
+};
 
 struct PixelOutput {
   void* data = nullptr;  // [pixels, pitch], T or (wide) f32
@@ -53,13 +64,13 @@ __device__ __forceinline__ void load_bias(const PixelOutput& output, int channel
 }
 
 // activation(sums + bias) to channels channel .. + N - 1 of a pixel.
-template <class T, int N>
+template <class T, class Activations, int N>
 __device__ __forceinline__ void put_pixel(const PixelOutput& output, std::int64_t pixel, int channel,
                                           const float (&sums)[N], const float (&bias)[N]) {
   float values[N];
 #pragma unroll
   for (int i = 0; i < N; ++i) values[i] = sums[i] + bias[i];
-  activate_all(output.activation, values);
+  Activations::apply(output.activation, values);
   const std::int64_t at = pixel * output.pitch + channel;
   const int count = output.channels - channel;
   if (output.wide) {

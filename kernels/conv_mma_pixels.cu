@@ -12,55 +12,51 @@
 namespace rook::ROOK_GPU::conv_mma {
 namespace {
 
-// The copies of one thread: every kRowStep-th row of both tiles, always the same chunk of a row.
+// The copies of one thread: every kRowStep-th row of both tiles, always the same chunk of a row. Without branches and
+// with one multiplication an address, because the multiply instructions wait behind it.
 template <class T, class Tile>
 class PixelLoader {
  public:
   __device__ __forceinline__ PixelLoader(const PixelGemm& g, const MmaAxis& ay, const MmaAxis& ax, int first_pixel,
-                                         int first_output, int first_step)
+                                         int first_output, Steps steps)
       : g_(g), ay_(ay), ax_(ax) {
     const int row = static_cast<int>(threadIdx.x) / kChunks, chunk = static_cast<int>(threadIdx.x) % kChunks;
     to_ = place<Tile::kDepth>(row, chunk);
-    const int begin = first_step * Tile::kDepth + chunk * kMmaChunk, tap = begin / g.channels;
-    channel_ = begin - tap * g.channels;
-    tap_y_ = ax.gather.taps > 0 ? tap / ax.gather.taps : 0;
-    tap_x_ = tap - tap_y_ * ax.gather.taps;
+    position_ = steps.begin * Tile::kDepth + chunk * kMmaChunk;
+    const int total = ay.gather.taps * ax.gather.taps * g.channels, end = (steps.begin + steps.count) * Tile::kDepth;
+    end_ = end < total ? end : total;
 #pragma unroll
     for (int i = 0; i < kPixels; ++i) see(i, first_pixel + row + i * kRowStep);
-    output_ = first_output + row;
+#pragma unroll
+    for (int i = 0; i < kOutputs; ++i) {  // beyond the last, the last once more: nobody reads the sums
+      const int output = first_output + row + i * kRowStep, last = g.output.channels - 1;
+      weights_[i] = (output < last ? output : last) * g.channels;
+    }
   }
 
   // Begins the copies of a step and goes on to the next.
   __device__ __forceinline__ void operator()(T* a, T* b) {
-    const bool inside = tap_y_ < ay_.gather.taps;
-    const int dy = tap_y_ * ay_.gather.tap_source_step, dx = tap_x_ * ax_.gather.tap_source_step;
-    const T* source = static_cast<const T*>(g_.source);
-    const T* weights = static_cast<const T*>(g_.weights);
+    const bool inside = position_ < end_;
+    const int tap = g_.by_channels.divide(position_), channel = position_ - tap * g_.channels;
+    const int tap_y = ax_.by_taps.divide(tap), tap_x = tap - tap_y * ax_.gather.taps;
+    const int dy = tap_y * ay_.gather.tap_source_step, dx = tap_x * ax_.gather.tap_source_step;
+    const int shift = dy * g_.source_w + dx;
+    const T* source = static_cast<const T*>(g_.source) + channel;
 #pragma unroll
     for (int i = 0; i < kPixels; ++i) {
       const bool valid = inside && static_cast<unsigned>(y_[i] + dy) < static_cast<unsigned>(g_.source_h) &&
                          static_cast<unsigned>(x_[i] + dx) < static_cast<unsigned>(g_.source_w);
-      const std::int64_t at = std::int64_t{pixel_[i] + dy * g_.source_w + dx} * g_.channels + channel_;
-      cp_async<16>(a + to_ + i * kRowStep * Tile::kDepth, valid ? source + at : source, valid);
+      const int pixel = valid ? pixel_[i] + shift : 0;
+      cp_async<16>(a + to_ + i * kRowStep * Tile::kDepth, source + std::int64_t{pixel} * g_.channels, valid);
     }
-    const int filter_y = ay_.gather.tap_first + tap_y_ * ay_.gather.tap_step;
-    const int filter_x = ax_.gather.tap_first + tap_x_ * ax_.gather.tap_step;
-    const int first = (filter_y * g_.filter_w + filter_x) * g_.output.channels;
+    const int filter_y = ay_.gather.tap_first + tap_y * ay_.gather.tap_step;
+    const int filter_x = ax_.gather.tap_first + tap_x * ax_.gather.tap_step;
+    const int first = (filter_y * g_.filter_w + filter_x) * g_.output.channels * g_.channels + channel;
+    const T* weights = static_cast<const T*>(g_.weights) + (inside ? first : 0);
 #pragma unroll
-    for (int i = 0; i < kOutputs; ++i) {
-      const int output = output_ + i * kRowStep;
-      const bool valid = inside && output < g_.output.channels;
-      const std::int64_t at = std::int64_t{first + output} * g_.channels + channel_;
-      cp_async<16>(b + to_ + i * kRowStep * Tile::kDepth, valid ? weights + at : weights, valid);
-    }
-    channel_ += Tile::kDepth;
-    while (channel_ >= g_.channels) {
-      channel_ -= g_.channels;
-      if (++tap_x_ == ax_.gather.taps) {
-        tap_x_ = 0;
-        ++tap_y_;
-      }
-    }
+    for (int i = 0; i < kOutputs; ++i)
+      cp_async<16>(b + to_ + i * kRowStep * Tile::kDepth, weights + weights_[i], inside);
+    position_ += Tile::kDepth;
   }
 
  private:
@@ -84,8 +80,10 @@ class PixelLoader {
   const PixelGemm& g_;
   const MmaAxis& ay_;
   const MmaAxis& ax_;
-  int to_, channel_, tap_y_, tap_x_, output_;
+  int to_;
+  int position_, end_;                            // in the reduction: tap * channels + channel
   int pixel_[kPixels], y_[kPixels], x_[kPixels];  // what tap (0, 0) of a row sees
+  int weights_[kOutputs];                         // where a row lies in the weights of a tap
 };
 
 // The pixel of the destination that is number `index` of a class.
@@ -114,23 +112,33 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) pixel_gemm(Pixe
 
   Sums<Tile> sums;
   const bool work = first_pixel + warp_row<Tile>() < pixels && first_output + warp_column<Tile>() < g.output.channels;
-  PixelLoader<T, Tile> load(g, ay, ax, first_pixel, first_output, steps.begin);
-  run_pipeline<Tile, DepthInner>(sums, dynamic_shared<T>(), steps.count, work, [&](T* a, T* b) { load(a, b); });
+  PixelLoader<T, Tile> load(g, ay, ax, first_pixel, first_output, steps);
+  Product<T, Tile, DepthInner>(dynamic_shared<T>()).run(sums, steps.count, work, load);
+  stage_sums(sums, dynamic_shared<float>());
 
   const int output = first_output + sum_column<Tile>();
+  const auto visit = [&](int row, auto put) {
+    const int index = first_pixel + row;
+    if (index < pixels && output < g.output.channels) put(destination(g, ay, ax, index));
+  };
+  if (g.partial) {
+    float* const partial = g.partial + blockIdx.y * g.destination_pixels * g.partial_pitch + output;
+    for_sums<Tile, 4>(dynamic_shared<float>(), [&](int row, const float(&values)[kSumVector]) {
+      visit(row, [&](std::int64_t pixel) { store_floats<kSumVector>(partial + pixel * g.partial_pitch, values); });
+    });
+    return;
+  }
   float bias[kSumVector];
   load_bias(g.output, output, bias);
-  for_sums(sums, dynamic_shared<float>(), [&](int row, const float(&values)[kSumVector]) {
-    const int index = first_pixel + row;
-    if (index >= pixels || output >= g.output.channels) return;
-    const std::int64_t pixel = destination(g, ay, ax, index);
-    if (g.partial) {
-      const std::int64_t at = (blockIdx.y * g.destination_pixels + pixel) * g.partial_pitch + output;
-      store_floats<kSumVector>(g.partial + at, values);
-    } else {
-      put_pixel<T>(g.output, pixel, output, values, bias);
-    }
-  });
+  if (g.output.activation == Activation::linear || g.output.activation == Activation::leaky) {
+    for_sums<Tile, 4>(dynamic_shared<float>(), [&](int row, const float(&values)[kSumVector]) {
+      visit(row, [&](std::int64_t pixel) { put_pixel<T, Piecewise>(g.output, pixel, output, values, bias); });
+    });
+  } else {
+    for_sums<Tile, 1>(dynamic_shared<float>(), [&](int row, const float(&values)[kSumVector]) {
+      visit(row, [&](std::int64_t pixel) { put_pixel<T, AnyActivation>(g.output, pixel, output, values, bias); });
+    });
+  }
 }
 
 // output = sum over splits of partial [splits, pixels, partial_pitch], in their order.
@@ -150,7 +158,7 @@ __global__ void add_splits(const float* partial, int splits, std::int64_t pixels
 #pragma unroll
       for (int k = 0; k < kSumVector; ++k) sum[k] += part[k];
     }
-    put_pixel<T>(output, pixel, channel, sum, bias);
+    put_pixel<T, AnyActivation>(output, pixel, channel, sum, bias);
   }
 }
 

@@ -12,6 +12,7 @@ struct PixelGemm {
   const void* weights = nullptr;  // [filter_h, filter_w, output.channels, channels] T
   int images = 0, source_h = 0, source_w = 0;
   int channels = 0;  // a multiple of kMmaChunk
+  FastDivision by_channels;
   int filter_w = 1;
   MmaAxis y[kMaxMmaStride], x[kMaxMmaStride];
   int classes_x = 1, classes = 1;  // class i: y[i / classes_x] and x[i % classes_x]

@@ -36,7 +36,10 @@ MmaAxes axes_of(ConvDirection direction, const AxisProblem& axis) {
   const auto end = axes.axis.begin() + axes.count;
   std::stable_sort(axes.axis.begin(), end,
                    [](const MmaAxis& a, const MmaAxis& b) { return a.gather.taps > b.gather.taps; });
-  std::for_each(axes.axis.begin(), end, [](MmaAxis& a) { a.by_count = FastDivision(a.gather.count); });
+  std::for_each(axes.axis.begin(), end, [](MmaAxis& a) {
+    a.by_count = FastDivision(a.gather.count);
+    a.by_taps = FastDivision(std::max(a.gather.taps, 1));
+  });
   return axes;
 }
 

@@ -35,7 +35,7 @@ class FastDivision {
 
 struct MmaAxis {
   GatherAxis gather;
-  FastDivision by_count;
+  FastDivision by_count, by_taps;
 };
 
 // Strides up to this have their phases listed in the arguments of a kernel.

@@ -48,28 +48,33 @@ __device__ __forceinline__ int place(int row, int chunk) {
 }
 
 // Fragments of 16 rows (a), or of two times 8 columns (b: registers 0, 1 and 2, 3), and a depth of 16. The lanes name
-// the rows of four 8x8 matrices in the order in which the fragment's registers want them (kernels/mma.cuh).
+// the rows of four 8x8 matrices in the order in which the fragment's registers want them (kernels/mma.cuh): a_lane and
+// b_lane say where, for the fragment that begins at row or column `first` and depth 0. The fragment 16 i further on and
+// `depth` deeper lies where `at` says: what steps over whole lines is added, what changes the chunk is an exclusive or
+// too, because its bits are 0 in `first` and in the matrix's part of the chunk. Begin of tile included, if a multiple
+// of 64 elements.
 template <int Extent, int Depth>
 struct DepthInner {
-  template <class T>
-  static __device__ __forceinline__ void load_a(std::uint32_t (&a)[4], const T* tile, int first, int depth) {
-    ldmatrix_x4(a, tile + place<Depth>(first + lane() % 16, depth / kMmaChunk + lane() / 16));
+  static __device__ __forceinline__ int a_lane(int first) { return place<Depth>(first + lane() % 16, lane() / 16); }
+  static __device__ __forceinline__ int b_lane(int first) {
+    return place<Depth>(first + lane() / 16 * 8 + lane() % 8, lane() / 8 % 2);
   }
-  template <class T>
-  static __device__ __forceinline__ void load_b(std::uint32_t (&b)[4], const T* tile, int first, int depth) {
-    ldmatrix_x4(b, tile + place<Depth>(first + lane() / 16 * 8 + lane() % 8, depth / kMmaChunk + lane() / 8 % 2));
+  static __device__ __forceinline__ int at(int begin, int i, int depth) { return (begin ^ depth) + 16 * i * Depth; }
+  static __device__ __forceinline__ void load(std::uint32_t (&fragment)[4], const void* row) {
+    ldmatrix_x4(fragment, row);
   }
 };
 template <int Extent, int Depth>
 struct DepthOuter {
-  template <class T>
-  static __device__ __forceinline__ void load_a(std::uint32_t (&a)[4], const T* tile, int first, int depth) {
-    ldmatrix_x4_trans(a,
-                      tile + place<Extent>(depth + lane() / 16 * 8 + lane() % 8, first / kMmaChunk + lane() / 8 % 2));
+  static __device__ __forceinline__ int a_lane(int first) {
+    return place<Extent>(lane() / 16 * 8 + lane() % 8, first / kMmaChunk + lane() / 8 % 2);
   }
-  template <class T>
-  static __device__ __forceinline__ void load_b(std::uint32_t (&b)[4], const T* tile, int first, int depth) {
-    ldmatrix_x4_trans(b, tile + place<Extent>(depth + lane() % 16, first / kMmaChunk + lane() / 16));
+  static __device__ __forceinline__ int b_lane(int first) {
+    return place<Extent>(lane() % 16, first / kMmaChunk + lane() / 16);
+  }
+  static __device__ __forceinline__ int at(int begin, int i, int depth) { return (begin ^ 16 * i) + depth * Extent; }
+  static __device__ __forceinline__ void load(std::uint32_t (&fragment)[4], const void* row) {
+    ldmatrix_x4_trans(fragment, row);
   }
 };
 
@@ -83,51 +88,77 @@ __device__ __forceinline__ int warp_column() {
   return warp() % Tile::kWarpsAcross * Tile::kWarpColumns;
 }
 
-// sums += a b for one step, a being the tile of rows and b that of columns.
-template <class Tile, template <int, int> class Layout, class T>
-__device__ __forceinline__ void multiply(Sums<Tile>& sums, const T* a_tile, const T* b_tile) {
+// The product of two operands in shared memory, a step at a time. T is the type of their elements.
+template <class T, class Tile, template <int, int> class Layout>
+class Product {
+ public:
+  explicit __device__ __forceinline__ Product(T* shared)
+      : shared_(shared), a_(A::a_lane(warp_row<Tile>())), b_(kRowsEnd + B::b_lane(warp_column<Tile>())) {}
+
+  // sums = the product over `steps` steps. load(a, b) begins the copies of the next step's tiles, or of zeros when
+  // there is none. kStages - 1 steps are under way while one is multiplied; a warp without `work` (its sums are all
+  // beyond the edge) only helps to copy.
+  template <class Load>
+  __device__ __forceinline__ void run(Sums<Tile>& sums, int steps, bool work, Load& load) {
+#pragma unroll
+    for (int i = 0; i < Tile::kStages - 1; ++i) {
+      load(shared_ + i * Tile::kStageElements, shared_ + i * Tile::kStageElements + kRowsEnd);
+      cp_async_commit();
+    }
+    // Apart, so that the copies and the product of a step are one piece of code without branches; the barriers of both
+    // are the same.
+    if (work) {
+      run_steps<true>(sums, steps, load);
+    } else {
+      run_steps<false>(sums, steps, load);
+    }
+    cp_async_wait<0>();
+    __syncthreads();  // the shared memory is free for other use
+  }
+
+ private:
   using A = Layout<Tile::kRows, Tile::kDepth>;
   using B = Layout<Tile::kColumns, Tile::kDepth>;
-  constexpr int kDown = Sums<Tile>::kDown, kAcross = Sums<Tile>::kAcross;
-#pragma unroll
-  for (int depth = 0; depth < Tile::kDepth; depth += 16) {
-    std::uint32_t a[kDown][4], b[kAcross / 2][4];
-#pragma unroll
-    for (int i = 0; i < kDown; ++i) A::load_a(a[i], a_tile, warp_row<Tile>() + 16 * i, depth);
-#pragma unroll
-    for (int j = 0; j < kAcross / 2; ++j) B::load_b(b[j], b_tile, warp_column<Tile>() + 16 * j, depth);
-#pragma unroll
-    for (int j = 0; j < kAcross; ++j) {
-      const std::uint32_t b_pair[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-#pragma unroll
-      for (int i = 0; i < kDown; ++i) mma_m16n8k16<T>(sums.of[i][j], a[i], b_pair);
+  static constexpr int kRowsEnd = Tile::kRows * Tile::kDepth;  // the tile of columns begins
+  static constexpr int kEnd = Tile::kStages * Tile::kStageElements;
+  static_assert(kRowsEnd % 64 == 0 && Tile::kStageElements % 64 == 0);
+
+  template <bool Work, class Load>
+  __device__ __forceinline__ void run_steps(Sums<Tile>& sums, int steps, Load& load) {
+    int read = 0, write = kEnd - Tile::kStageElements;
+#pragma unroll 1
+    for (int step = 0; step < steps; ++step) {
+      cp_async_wait<Tile::kStages - 2>();
+      __syncthreads();  // this step's tiles are there for all, and nobody reads those of the step before any more
+      load(shared_ + write, shared_ + write + kRowsEnd);
+      cp_async_commit();
+      if constexpr (Work) multiply(sums, read);
+      write = read;
+      read = read + Tile::kStageElements == kEnd ? 0 : read + Tile::kStageElements;
     }
   }
-}
 
-// sums = the product over `steps` steps. load(a, b) begins the copies of the next step's tiles. kStages - 1 steps are
-// under way while one is multiplied; a warp without `work` (its sums are all beyond the edge) only helps to copy.
-template <class Tile, template <int, int> class Layout, class T, class Load>
-__device__ __forceinline__ void run_pipeline(Sums<Tile>& sums, T* shared, int steps, bool work, Load load) {
-  const auto stage = [&](int i) { return shared + i * Tile::kStageElements; };
+  __device__ __forceinline__ void multiply(Sums<Tile>& sums, int stage) const {
+    constexpr int kDown = Sums<Tile>::kDown, kAcross = Sums<Tile>::kAcross;
 #pragma unroll
-  for (int i = 0; i < Tile::kStages - 1; ++i) {
-    if (i < steps) load(stage(i), stage(i) + Tile::kRows * Tile::kDepth);
-    cp_async_commit();  // an empty group too: the count of groups stays that of steps
+    for (int depth = 0; depth < Tile::kDepth; depth += 16) {
+      std::uint32_t a[kDown][4], b[kAcross / 2][4];
+#pragma unroll
+      for (int i = 0; i < kDown; ++i) A::load(a[i], shared_ + A::at(stage + a_, i, depth));
+#pragma unroll
+      for (int j = 0; j < kAcross / 2; ++j) B::load(b[j], shared_ + B::at(stage + b_, j, depth));
+#pragma unroll
+      for (int j = 0; j < kAcross; ++j) {
+        const std::uint32_t b_pair[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
+#pragma unroll
+        for (int i = 0; i < kDown; ++i) mma_m16n8k16<T>(sums.of[i][j], a[i], b_pair);
+      }
+    }
   }
-  int read = 0, write = Tile::kStages - 1;
-  for (int step = 0; step < steps; ++step) {
-    cp_async_wait<Tile::kStages - 2>();
-    __syncthreads();  // this step's tiles are there for all threads, and nobody reads those of the step before any more
-    if (step + Tile::kStages - 1 < steps) load(stage(write), stage(write) + Tile::kRows * Tile::kDepth);
-    cp_async_commit();
-    if (work) multiply<Tile, Layout>(sums, stage(read), stage(read) + Tile::kRows * Tile::kDepth);
-    read = read + 1 == Tile::kStages ? 0 : read + 1;
-    write = write + 1 == Tile::kStages ? 0 : write + 1;
-  }
-  cp_async_wait<0>();
-  __syncthreads();  // the shared memory is free for other use
-}
+
+  T* shared_;
+  int a_, b_;
+};
 
 // Columns of the sums that a thread handles at once: 16 bytes of f32, and a row's threads are neighbours.
 inline constexpr int kSumVector = 4;
@@ -136,22 +167,26 @@ __device__ __forceinline__ int sum_column() {
   return static_cast<int>(threadIdx.x) % (Tile::kColumns / kSumVector) * kSumVector;
 }
 
-// Calls sink(row, values) with columns sum_column() .. + 3 of the block's sums, for the rows of this thread.
-template <class Tile, class Sink>
-__device__ __forceinline__ void for_sums(const Sums<Tile>& sums, float* shared, Sink sink) {
-  const int row = warp_row<Tile>() + lane() / 4, column = warp_column<Tile>() + lane() % 4 * 2;
+// Leaves the sums in shared memory, for for_sums.
+template <class Tile>
+__device__ __forceinline__ void stage_sums(const Sums<Tile>& sums, float* shared) {
+  float* const to = shared + (warp_row<Tile>() + lane() / 4) * Tile::kSumPitch + warp_column<Tile>() + lane() % 4 * 2;
 #pragma unroll
   for (int i = 0; i < Sums<Tile>::kDown; ++i)
 #pragma unroll
     for (int j = 0; j < Sums<Tile>::kAcross; ++j) {
       const auto& of = sums.of[i][j];
-      float* to = shared + (row + 16 * i) * Tile::kSumPitch + column + 8 * j;
-      store_floats<2>(to, {of[0], of[1]});
-      store_floats<2>(to + 8 * Tile::kSumPitch, {of[2], of[3]});
+      store_floats<2>(to + 16 * i * Tile::kSumPitch + 8 * j, {of[0], of[1]});
+      store_floats<2>(to + (16 * i + 8) * Tile::kSumPitch + 8 * j, {of[2], of[3]});
     }
   __syncthreads();
+}
+
+// Calls sink(row, values) with columns sum_column() .. + 3 of the block's sums, for the rows of this thread.
+template <class Tile, int Unroll, class Sink>
+__device__ __forceinline__ void for_sums(const float* shared, Sink sink) {
   constexpr int kRowStep = Tile::kThreads / (Tile::kColumns / kSumVector);
-#pragma unroll 2
+#pragma unroll Unroll
   for (int r = static_cast<int>(threadIdx.x) / (Tile::kColumns / kSumVector); r < Tile::kRows; r += kRowStep) {
     float values[kSumVector];
     load_floats<kSumVector>(shared + r * Tile::kSumPitch + sum_column<Tile>(), values);

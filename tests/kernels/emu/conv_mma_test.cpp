@@ -1,23 +1,15 @@
 // Convolution on tensor cores: the rows "mma..." against the reference in double, inputs rounded through their storage.
-#include <cmath>
-#include <string_view>
-#include <vector>
-
-#include "kernels/conv.h"
 #include "kernels/conv_mma_plan.h"
-#include "tests/gpu.h"
-#include "tests/support.h"
+
+#include <string>
+#include <string_view>
+
+#include "tests/kernels/emu/conv_setup.h"
 
 using namespace rook;
 using namespace rook::test;
 
 namespace {
-
-struct Case {
-  const char* name;
-  int n, h, w;
-  ConvGeometry geometry;
-};
 
 constexpr ConvGeometry square(int c, int k, int size, int stride = 1, int pad = 0, int dilation = 1) {
   return {.c = c,
@@ -31,7 +23,7 @@ constexpr ConvGeometry square(int c, int k, int size, int stride = 1, int pad = 
           .dilation = dilation};
 }
 
-constexpr Case kCases[] = {
+constexpr GpuConvCase kCases[] = {
     {"one value", 1, 1, 1, square(1, 1, 1)},
     {"a vector", 3, 1, 1, square(37, 19, 1)},
     {"pointwise", 2, 7, 5, square(24, 40, 1)},
@@ -63,7 +55,7 @@ constexpr Case kCases[] = {
 };
 
 // More than one tile of every shape on both sides, and edges that are no multiple of anything.
-constexpr Case kTiled[] = {
+constexpr GpuConvCase kTiled[] = {
     {"tiles, pointwise", 1, 13, 12, square(136, 140, 1)},
     {"tiles, 3x3", 3, 9, 6, square(24, 76, 3, 1, 1)},
     {"tiles, stride 2", 2, 23, 21, square(72, 33, 3, 2, 1)},
@@ -71,123 +63,17 @@ constexpr Case kTiled[] = {
 
 constexpr ConvDirection kDirections[] = {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad};
 
-void round_through(DType type, TestArray<float>& values) {
-  TestTensor rounded(type, 1, 1, 1, 1);
-  for (float& value : values.span()) {
-    rounded.set(0, value);
-    value = static_cast<float>(rounded.get(0));
-  }
-}
-
-// A problem with its data. Outputs hold NaN, but those that are added to.
-struct Setup {
-  Setup(const ConvProblem& p, Grad m, Random& random)
-      : problem(p),
-        mode(m),
-        x(p.x, p.n, p.h, p.w, p.geometry.c),
-        y(p.y, p.n, p.p(), p.q(), p.geometry.k),
-        weights(p.geometry.weights()),
-        bias(p.geometry.k),
-        dweights(p.geometry.weights()),
-        dbias(p.geometry.k) {
-    if (p.direction != ConvDirection::dgrad || m == Grad::accumulate) x.fill_uniform(random, -1, 1);
-    if (p.direction != ConvDirection::fprop) y.fill_uniform(random, -1, 1);
-    weights.fill_uniform(random, -1, 1);
-    round_through(p.x, weights);
-    bias.fill_uniform(random, -1, 1);
-    dweights.fill_uniform(random, -1, 1);
-    dbias.fill_uniform(random, -1, 1);
-  }
-
-  ConvArgs args(const void* packed, void* workspace) {
-    const bool wgrad = problem.direction == ConvDirection::wgrad;
-    return {.x = x,
-            .y = y,
-            .weights = wgrad ? nullptr : packed,
-            .bias = problem.bias ? bias.data() : nullptr,
-            .dweights = wgrad ? dweights.data() : nullptr,
-            .dbias = wgrad && problem.bias ? dbias.data() : nullptr,
-            .mode = mode,
-            .workspace = workspace};
-  }
-
-  void run(const ConvRow& row, const Gpu& gpu, float poison = NAN) {
-    const auto floats = [](std::size_t bytes) { return static_cast<std::int64_t>((bytes + 3) / 4); };
-    const bool wgrad = problem.direction == ConvDirection::wgrad;
-    TestArray<float> packed(wgrad ? 0 : floats(row.packed_bytes(problem))), workspace(floats(row.workspace(problem)));
-    packed.fill(poison);
-    workspace.fill(poison);
-    if (!wgrad) row.pack(problem, weights.data(), packed.data(), gpu.stream);
-    row.run(problem, args(packed.data(), workspace.data()), gpu.stream);
-    gpu.finish();
-    CHECK_MESSAGE(packed.guards_intact(), "written outside of the packed weights");
-    CHECK_MESSAGE(workspace.guards_intact(), "written outside of the workspace");
-  }
-
-  // By the reference, with activations in double.
-  Setup truth() const {
-    Setup copy = *this;
-    copy.problem.x = copy.problem.y = DType::f64;
-    copy.x = x.converted(DType::f64);
-    copy.y = y.converted(DType::f64);
-    ref::conv_rows()[0].run(copy.problem, copy.args(copy.weights.data(), nullptr), {});
-    return copy;
-  }
-
-  ConvProblem problem;
-  Grad mode;
-  TestTensor x, y;
-  TestArray<float> weights, bias, dweights, dbias;
-};
-
-bool same_results(const Setup& a, const Setup& b) {
-  return same_bits(a.x, b.x) && same_bits(a.y, b.y) && same_bits(a.dweights, b.dweights) && same_bits(a.dbias, b.dbias);
-}
-
-double largest(const TestTensor& t) {
-  double most = 0;
-  for (const double v : t.to_doubles()) most = std::max(most, std::abs(v));
-  return most;
-}
-
-// Sums of `terms` products of numbers up to 1 in f32, then rounded to storage.
-Tolerance tolerance_for(DType storage, std::int64_t terms, double size) {
-  const double sum = 2e-7 * std::sqrt(static_cast<double>(terms)) * std::max(1.0, size);
-  return {sum, storage == DType::bf16 ? 1.0 / 256 : storage == DType::f16 ? 1.0 / 2048 : 4e-6};
-}
-
-void check_results(const Setup& ours, const Setup& truth) {
-  const ConvProblem& p = ours.problem;
-  const ConvGeometry& g = p.geometry;
-  const std::int64_t taps = std::int64_t{g.r} * g.s;
-  switch (p.direction) {
-    case ConvDirection::fprop:
-      return check_close("y", ours.y, truth.y, tolerance_for(p.y, taps * g.c + 1, largest(truth.y)));
-    case ConvDirection::dgrad:
-      return check_close("dx", ours.x, truth.x, tolerance_for(p.x, taps * g.k + 1, largest(truth.x)));
-    case ConvDirection::wgrad: {
-      const Tolerance tolerance = tolerance_for(DType::f32, std::int64_t{p.n} * p.p() * p.q(), 4);
-      check_close("dweights", ours.dweights, truth.dweights, tolerance);
-      return check_close("dbias", ours.dbias, truth.dbias, tolerance);
-    }
-  }
-}
-
 void check_row(const ConvRow& row, const Gpu& gpu, const ConvProblem& problem, Grad mode, Random& random) {
   CAPTURE(row.name);
-  CAPTURE(name_of(problem.direction));
-  CAPTURE(name_of(problem.x));
-  CAPTURE(name_of(problem.y));
+  INFO(describe_conv(problem, mode));
   REQUIRE(row.supports(problem));
-  Setup ours(problem, mode, random);
-  const Setup truth = ours.truth();
+  GpuConv ours(problem, mode, random);
+  const GpuConv truth = ours.truth();
   ours.run(row, gpu);
   check_results(ours, truth);
-  CHECK((ours.weights.guards_intact() && ours.bias.guards_intact() && ours.dbias.guards_intact()));
-  CHECK((ours.x.guards_intact() && ours.y.guards_intact()));
 }
 
-ConvProblem problem_of(const Case& k, ConvDirection direction, DType x, DType y) {
+ConvProblem problem_of(const GpuConvCase& k, ConvDirection direction, DType x, DType y) {
   return {.direction = direction, .geometry = k.geometry, .n = k.n, .h = k.h, .w = k.w, .x = x, .y = y};
 }
 
@@ -203,7 +89,7 @@ const ConvRow& row_named(const Gpu& gpu, std::string_view name) {
 TEST_CASE("conv mma: agrees with the reference in all directions") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(1);
-    for (const Case& k : kCases) {
+    for (const GpuConvCase& k : kCases) {
       CAPTURE(k.name);
       for (const DType type : {DType::bf16, DType::f16})
         for (const ConvDirection direction : kDirections)
@@ -221,7 +107,7 @@ TEST_CASE("conv mma: every tile, with edges on both sides") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(2);
     for (const MmaTileSize& tile : kMmaTiles)
-      for (const Case& k : kTiled) {
+      for (const GpuConvCase& k : kTiled) {
         CAPTURE(k.name);
         for (const ConvDirection direction : kDirections)
           check_row(row_named(gpu, tile.name), gpu, problem_of(k, direction, DType::bf16, DType::bf16), Grad::overwrite,
@@ -232,8 +118,9 @@ TEST_CASE("conv mma: every tile, with edges on both sides") {
 
 TEST_CASE("conv mma: the same bits whatever the order of threads and the memory before") {
   for_each_gpu([](const Gpu& gpu) {
-    const Case split{"split", 2, 6, 5, square(72, 20, 3, 1, 1)}, whole{"whole", 1, 9, 7, square(19, 33, 3, 2, 1)};
-    for (const Case& k : {split, whole})
+    const GpuConvCase split{"split", 2, 6, 5, square(72, 20, 3, 1, 1)},
+        whole{"whole", 1, 9, 7, square(19, 33, 3, 2, 1)};
+    for (const GpuConvCase& k : {split, whole})
       for (const ConvDirection direction : kDirections) {
         CAPTURE(k.name);
         CAPTURE(name_of(direction));
@@ -242,12 +129,12 @@ TEST_CASE("conv mma: the same bits whatever the order of threads and the memory 
         // Both ways through the code are met: one pass, and parts that are added.
         if (direction == ConvDirection::fprop) CHECK((plan_mma(problem).splits > 1) == (k.name == split.name));
         Random random(3);
-        const Setup before(problem, Grad::overwrite, random);
-        Setup first = before;
+        const GpuConv before(problem, Grad::overwrite, random);
+        GpuConv first = before;
         first.run(row_named(gpu, "mma"), gpu);
         gpu.for_each_order([&](const std::string& order) {
           CAPTURE(order);
-          Setup again = before;
+          GpuConv again = before;
           again.run(row_named(gpu, "mma"), gpu, 1e30f);
           CHECK(same_results(first, again));
         });
@@ -260,7 +147,7 @@ TEST_CASE("conv mma: activations") {
     Random random(4);
     for (int a = static_cast<int>(Activation::linear); a <= static_cast<int>(Activation::ramp); ++a)
       for (const int c : {8, 136}) {  // in one pass, and after parts have been added
-        const Case k{"activation", 1, 3, 5, square(c, 11, 3, 1, 1)};
+        const GpuConvCase k{"activation", 1, 3, 5, square(c, 11, 3, 1, 1)};
         ConvProblem problem = problem_of(k, ConvDirection::fprop, DType::bf16, DType::f32);
         problem.bias = true;
         problem.activation = static_cast<Activation>(a);
@@ -273,7 +160,7 @@ TEST_CASE("conv mma: activations") {
 TEST_CASE("conv mma: what it does not take") {
   for_each_gpu([](const Gpu& gpu) {
     const ConvRow& row = row_named(gpu, "mma");
-    const Case plain{"plain", 1, 8, 8, square(16, 16, 3, 1, 1)};
+    const GpuConvCase plain{"plain", 1, 8, 8, square(16, 16, 3, 1, 1)};
     const auto supports = [&](ConvDirection direction, DType x, DType y, ConvGeometry geometry) {
       ConvProblem problem = problem_of(plain, direction, x, y);
       problem.geometry = geometry;
