@@ -13,7 +13,8 @@ namespace {
 template <int Rows, int Columns, int Depth, int WarpRows, int WarpColumns, int Stages, int Blocks>
 using FilterTile = Tile<Columns, Rows, Depth, WarpColumns, WarpRows, Stages, Blocks>;
 
-// The copies of one thread: every so-manieth pixel of both tiles, always the same chunk of a pixel.
+// The copies of one thread: every kFilterStep-th pixel of the tile of dy, every kTapStep-th
+// of the tile of x, always the same chunk of a pixel.
 template <class T, class Tile>
 class FilterLoader {
  public:

@@ -6,7 +6,7 @@ namespace rook {
 namespace {
 
 constexpr int kMultiprocessors = 132;  // of an H100
-constexpr int kMaxSplits = 64;
+constexpr int kMaxSplits = 132;
 constexpr int kMinSteps = 4;  // of a part of the reduction: shorter ones spend their time filling the pipeline
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
