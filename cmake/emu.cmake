@@ -9,7 +9,7 @@ if(ROOK_EMU)
     list(APPEND emu_sources ${wrapper})
   endforeach()
   file(GLOB emu_machine CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/emu/*.cpp)
-  add_library(rook_emu OBJECT ${emu_sources} ${emu_machine})
+  add_library(rook_emu STATIC ${emu_sources} ${emu_machine})
   target_include_directories(rook_emu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/emu/include)
   target_link_libraries(rook_emu PUBLIC rook_kernels Boost::context)
   target_compile_options(rook_emu PRIVATE -Wno-unknown-pragmas)  # "unroll" is nvcc's

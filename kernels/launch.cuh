@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <source_location>
 
 #include "base/error.h"
 #include "kernels/storage.h"
@@ -26,17 +25,17 @@ struct Grid {
 
 // Throws Error when a call of the CUDA runtime failed.
 inline void check_cuda(cudaError_t status, const char* what,
-                       const std::source_location& where = std::source_location::current()) {
+                       const SourceLocation& where = SourceLocation::current()) {
   if (status == cudaSuccess) return;
   throw Error(fmt::format("{}: {} failed: {}", where.function_name(), what, cudaGetErrorString(status)), where);
 }
 
 // Where to launch, and who asked: a Stream turns into one by itself and takes the caller's place along.
 struct LaunchSite {
-  LaunchSite(Stream s, std::source_location w = std::source_location::current())  // NOLINT: implicit on purpose
+  LaunchSite(Stream s, SourceLocation w = SourceLocation::current())  // NOLINT: implicit on purpose
       : stream(static_cast<cudaStream_t>(s.handle)), where(w) {}
   cudaStream_t stream;
-  std::source_location where;
+  SourceLocation where;
 };
 
 // Dynamic shared memory above this has to be asked for.
