@@ -41,7 +41,7 @@ void check_spec(const char* op, const HeadSpec& head) {
 void check_tensor(const char* op, const char* name, const Tensor& tensor, const HeadSpec& head, Device device,
                   std::initializer_list<DType> types) {
   require(tensor.data != nullptr || tensor.elements() == 0, fmt::format("{}: {} is a null tensor", op, name));
-  require(tensor.device == device, fmt::format("{}: {} lies on another device", op, name));
+  require(tensor.device == device || device != Device::cpu, fmt::format("{}: {} lies on another device", op, name));
   require(std::find(types.begin(), types.end(), tensor.dtype) != types.end(),
           fmt::format("{}: {} of type {} is not supported", op, name, name_of(tensor.dtype)));
   require(tensor.n >= 0 && tensor.h >= 1 && tensor.w >= 1 && tensor.pitch >= tensor.c,
@@ -64,12 +64,12 @@ void check_same_table(const HeadSpec& first, const HeadSpec& head, std::size_t i
   require(same, fmt::format("yolo_loss: head {} differs from head 0 in kind, classes or anchor table", index));
 }
 
-void check_params(const HeadLossParams& p, const HeadSpec& head, std::size_t index) {
+void check_params(const HeadLossParams& p, const HeadSpec& head, Device device, std::size_t index) {
   require(p.label_smooth_eps >= 0 && p.label_smooth_eps < 1,
           fmt::format("yolo_loss: head {}: label_smooth_eps {} is outside of [0, 1)", index, p.label_smooth_eps));
   require(!std::isnan(p.ignore_thresh) && !std::isnan(p.truth_thresh) && !std::isnan(p.iou_thresh),
           fmt::format("yolo_loss: head {}: a threshold is NaN", index));
-  for (int c = 0; p.class_multipliers != nullptr && c < head.classes; ++c) {
+  for (int c = 0; device == Device::cpu && p.class_multipliers != nullptr && c < head.classes; ++c) {
     require(std::isfinite(p.class_multipliers[c]) && p.class_multipliers[c] >= 0,
             fmt::format("yolo_loss: head {}: multiplier {} of class {}", index, p.class_multipliers[c], c));
   }
@@ -112,7 +112,7 @@ void check_yolo_loss(const YoloLoss& args, Device device, std::initializer_list<
     check_same_table(first, head.head, i);
     check_tensor(kOp, "logits", head.logits, head.head, device, logits);
     check_tensor(kOp, "dlogits", head.dlogits, head.head, device, gradients);
-    check_params(head.params, head.head, i);
+    check_params(head.params, head.head, device, i);
     const bool same = head.dlogits.n == images && head.logits.n == images && head.dlogits.h == head.logits.h &&
                       head.dlogits.w == head.logits.w;
     require(same, fmt::format("yolo_loss: head {}: dlogits or the batch has another shape than logits", i));

@@ -1,4 +1,5 @@
-// Argument checks of the head's operations, shared by all devices. Each throws Error in one line.
+// Argument checks of the head's operations, shared by all devices. Each throws Error in one line. What lies in a GPU's
+// memory is looked at only on the CPU; neither is the device that a tensor names, as a GPU also reads pinned memory.
 #pragma once
 
 #include <initializer_list>

@@ -1,5 +1,5 @@
 // Terms of the detection loss (fixed mode of YoloLoss): binary and softmax cross-entropy, focal weighting, box terms.
-// As box.h: formulas over float or double, without device keywords.
+// As box.h: formulas over float or double, for the host and for kernels.
 #pragma once
 
 #include "kernels/box.h"
@@ -14,7 +14,7 @@ struct Term {
 
 // log(1 + e^z) without overflow.
 template <class F>
-constexpr F softplus(F z) {
+ROOK_HOST_DEVICE constexpr F softplus(F z) {
   return std::max(z, F(0)) + std::log1p(std::exp(-std::abs(z)));
 }
 
@@ -31,7 +31,7 @@ struct Probability {
 
 // Of an output of the network: a logit, or (new_coords) an activated value.
 template <class F>
-constexpr Probability<F> probability_of(F output, bool activated) {
+ROOK_HOST_DEVICE constexpr Probability<F> probability_of(F output, bool activated) {
   if (!activated) {
     return {sigmoid(output), -softplus(-output), -softplus(output), F(1)};
   }
@@ -42,13 +42,13 @@ constexpr Probability<F> probability_of(F output, bool activated) {
 
 // -y ln p - (1 - y) ln(1 - p).
 template <class F>
-constexpr Term<F> cross_entropy(const Probability<F>& b, F y) {
+ROOK_HOST_DEVICE constexpr Term<F> cross_entropy(const Probability<F>& b, F y) {
   return {-(y * b.log_p + (1 - y) * b.log_q), (b.p - y) * b.d_logit};
 }
 
 // Focal loss (Lin et al. 2017) with alpha 1/2 and gamma 2 as darknet's: -1/2 (1 - p)^2 ln p for a positive.
 template <class F>
-constexpr Term<F> focal(const Probability<F>& b, bool positive) {
+ROOK_HOST_DEVICE constexpr Term<F> focal(const Probability<F>& b, bool positive) {
   const F p = positive ? b.p : 1 - b.p, log_p = positive ? b.log_p : b.log_q;
   const F slope = (1 - p) * (1 - p) * (2 * p * log_p + p - 1) / 2;
   return {-(1 - p) * (1 - p) * log_p / 2, (positive ? slope : -slope) * b.d_logit};
@@ -57,10 +57,24 @@ constexpr Term<F> focal(const Probability<F>& b, bool positive) {
 // One class of a positive: y in {0, 1}, smoothed to y (1 - eps) + eps / 2; focal loss knows no smoothing (as
 // darknet's).
 template <class F>
-constexpr Term<F> class_term(const HeadLossParams& params, const Probability<F>& b, bool positive) {
+ROOK_HOST_DEVICE constexpr Term<F> class_term(const HeadLossParams& params, const Probability<F>& b, bool positive) {
   if (params.focal_loss) return focal(b, positive);
   const F eps = F(params.label_smooth_eps);
   return cross_entropy(b, (positive ? 1 - eps : F(0)) + eps / 2);
+}
+
+// One class of a softmax for one positive, by its logit: -y ln p with y smoothed to y (1 - eps) + eps / classes, or
+// focal loss of the truth's class, whose ln p is log_pt.
+template <class F>
+ROOK_HOST_DEVICE constexpr Term<F> softmax_term(const HeadLossParams& params, int classes, bool positive, F log_p,
+                                                F log_pt) {
+  const F p = std::exp(log_p), hit = positive ? F(1) : F(0);
+  if (params.focal_loss) {
+    const F pt = std::exp(log_pt), focus = (1 - pt) * (2 * pt * log_pt + pt - 1) / 2;
+    return {positive ? -(1 - pt) * (1 - pt) * log_pt / 2 : F(0), (hit - p) * focus};
+  }
+  const F eps = F(params.label_smooth_eps), y = hit * (1 - eps) + eps / classes;
+  return {-y * log_p, p - y};
 }
 
 // What the parameters of a head weigh in fixed mode; region names them otherwise.
@@ -71,7 +85,7 @@ struct LossWeights {
 };
 
 template <class F>
-constexpr LossWeights<F> loss_weights(HeadKind kind, const HeadLossParams& params) {
+ROOK_HOST_DEVICE constexpr LossWeights<F> loss_weights(HeadKind kind, const HeadLossParams& params) {
   if (kind == HeadKind::region) {
     return {F(params.coord_scale), F(params.object_scale), F(params.noobject_scale),
             F(params.class_scale), F(params.thresh),       params.rescore};
@@ -80,11 +94,11 @@ constexpr LossWeights<F> loss_weights(HeadKind kind, const HeadLossParams& param
           F(params.cls_normalizer), F(params.ignore_thresh),  params.objectness_smooth};
 }
 
-constexpr float class_multiplier(const HeadLossParams& params, int cls) {
+ROOK_HOST_DEVICE constexpr float class_multiplier(const HeadLossParams& params, int cls) {
   return params.class_multipliers != nullptr ? params.class_multipliers[cls] : 1.0f;
 }
 
-constexpr IouKind iou_kind(BoxLoss loss) {
+ROOK_HOST_DEVICE constexpr IouKind iou_kind(BoxLoss loss) {
   switch (loss) {
     case BoxLoss::mse:
     case BoxLoss::iou:
@@ -107,7 +121,7 @@ struct BoxTerm {
 
 // darknet's target of the four outputs, in the units of `offset` and of tw (darknet.md 6.3).
 template <class F>
-constexpr Box<F> output_target(const CellDecoder<F>& cell, const Box<F>& truth) {
+ROOK_HOST_DEVICE constexpr Box<F> output_target(const CellDecoder<F>& cell, const Box<F>& truth) {
   const F w = truth.w / cell.anchor_w, h = truth.h / cell.anchor_h;
   return {truth.x * cell.grid_w - cell.col, truth.y * cell.grid_h - cell.row,
           cell.new_coords ? std::sqrt(w / 4) : std::log(w), cell.new_coords ? std::sqrt(h / 4) : std::log(h)};
@@ -115,7 +129,8 @@ constexpr Box<F> output_target(const CellDecoder<F>& cell, const Box<F>& truth) 
 
 // 1 - IoU of the kind asked for, or mse: (2 - w h) / 2 times the squared distance of the outputs from their target.
 template <class F>
-constexpr BoxTerm<F> box_term(BoxLoss loss, const CellDecoder<F>& cell, const Box<F>& t, const Box<F>& truth, F alpha) {
+ROOK_HOST_DEVICE constexpr BoxTerm<F> box_term(BoxLoss loss, const CellDecoder<F>& cell, const Box<F>& t,
+                                               const Box<F>& truth, F alpha) {
   if (loss == BoxLoss::mse) {
     const Box<F> target = output_target(cell, truth);
     const Box<F> e{cell.offset(t.x) - target.x, cell.offset(t.y) - target.y, t.w - target.w, t.h - target.h};

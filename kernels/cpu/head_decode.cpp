@@ -1,7 +1,6 @@
 // Decoding of a head's output to detections (darknet.md 5.1-5.3). Nearly all anchors are background: their objectness
 // is compared as a logit, so that they cost one load and no exponential; the classes of the few others likewise.
 #include <cmath>
-#include <limits>
 
 #include "kernels/bfloat16.h"
 #include "kernels/box.h"
@@ -19,14 +18,6 @@ float to_float(std::uint16_t value) {
   return bf16_to_float(value);
 }
 
-// An output at or below this cannot have a probability above p. A little low, as the exact test follows.
-float cutoff(float p, bool activated) {
-  if (activated) return p;
-  if (p <= 0) return -std::numeric_limits<float>::infinity();
-  if (p >= 1) return std::numeric_limits<float>::infinity();
-  return std::log(p) - std::log1p(-p) - 1e-3f;
-}
-
 template <class T>
 class ImageDecoder {
  public:
@@ -35,7 +26,7 @@ class ImageDecoder {
         head_(args.head),
         detections_(args.detections + std::int64_t{image} * args.capacity),
         count_(args.counts[image]),
-        objectness_cutoff_(cutoff(args.threshold, head_.new_coords)) {
+        objectness_cutoff_(output_cutoff(args.threshold, head_.new_coords)) {
     for (int a = 0; a < head_.anchors; ++a) {
       cells_[a] = cell_decoder<float>(head_, a, args.logits.w, args.logits.h, args.net_w, args.net_h);
     }
@@ -90,7 +81,7 @@ class ImageDecoder {
     for (int k = 0; head_.kind == HeadKind::gaussian && k < 4; ++k) certainty -= activated(entry[2 * k + 1]) / 4;
     const float weight = found.objectness * certainty;
     const float lowest =
-        cutoff(weight > 0 ? args_.threshold / weight : 1, head_.new_coords) - (head_.new_coords ? 1e-5f : 0);
+        output_cutoff(weight > 0 ? args_.threshold / weight : 1, head_.new_coords) - (head_.new_coords ? 1e-5f : 0);
     for (int c = 0; c < head_.classes; ++c) {
       if (to_float(classes[c]) > lowest) emit(found, weight * activated(classes[c]), c);
     }

@@ -51,7 +51,7 @@ class DarknetRegion {
       const int slot = i * head_.head.anchors + anchor;
       const float o = plane.objectness[i];
       delta(slot)[4] =
-          plane.best_iou[i] > head_.params.thresh ? 0 : head_.params.noobject_scale * (0 - o) * o * (1 - o);
+          plane.best_iou[i] > head_.params.thresh ? 0 : region_objectness_delta(head_.params.noobject_scale, 0.0f, o);
       sums_.other_objectness += o;
       if (args_.seen >= kRegionWarmup) continue;
       const CellDecoder<double> cell = decoder_of(args_, head_, slot);
@@ -93,7 +93,7 @@ class DarknetRegion {
     const CellDecoder<double> cell = decoder_of(args_, head_, slot);
     const float overlap = static_cast<float>(iou(box_at(slot, cell), box_of<double>(truth))), o = sigmoid(output[4]);
     set_box(slot, cell, box_of<double>(truth), p.coord_scale);
-    delta(slot)[4] = p.object_scale * ((p.rescore ? overlap : 1) - o) * o * (1 - o);
+    delta(slot)[4] = region_objectness_delta(p.object_scale, p.rescore ? overlap : 1.0f, o);
     fill_probabilities(output + 5);
     const float factor = p.focal_loss ? darknet_focal(probabilities_[truth.cls]) : 1;
     for (int c = 0; c < head_.head.classes; ++c) {

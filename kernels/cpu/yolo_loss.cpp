@@ -179,21 +179,18 @@ class FixedHead {
     sums_.classes += sum;
   }
 
-  // Adds -sum_c y_c ln p_c, or -1/2 (1 - p)^2 ln p of the truth's class, for one match.
+  // Adds the cross-entropy (or focal loss) of the softmax for one match.
   void softmax_classes(int cls, double multiplier, const float* output, float* slopes) {
     const int classes = head_.head.classes;
-    const double weight = weights_.classes * multiplier, eps = head_.params.label_smooth_eps;
+    const double weight = weights_.classes * multiplier;
     double largest = output[0], sum = 0;
     for (int c = 1; c < classes; ++c) largest = std::max<double>(largest, output[c]);
     for (int c = 0; c < classes; ++c) sum += std::exp(output[c] - largest);
-    const double log_sum = largest + std::log(sum), log_pt = output[cls] - log_sum, pt = std::exp(log_pt);
-    const double focus = (1 - pt) * (2 * pt * log_pt + pt - 1) / 2;
-    if (head_.params.focal_loss) sums_.classes -= weight * (1 - pt) * (1 - pt) * log_pt / 2;
+    const double log_sum = largest + std::log(sum), log_pt = output[cls] - log_sum;
     for (int c = 0; c < classes; ++c) {
-      const double log_p = output[c] - log_sum, p = std::exp(log_p), hit = c == cls ? 1 : 0;
-      const double y = hit * (1 - eps) + eps / classes;
-      if (!head_.params.focal_loss) sums_.classes -= weight * y * log_p;
-      slopes[c] += static_cast<float>(weight * (head_.params.focal_loss ? (hit - p) * focus : p - y));
+      const Term<double> term = softmax_term(head_.params, classes, c == cls, output[c] - log_sum, log_pt);
+      sums_.classes += weight * term.value;
+      slopes[c] += static_cast<float>(weight * term.slope);
     }
   }
 
@@ -232,7 +229,7 @@ void yolo_loss(const YoloLoss& given, Stream) {
     match_truths(args, n, workspace);
     positives += workspace.match_counts[n];
   }
-  const double scale = loss_scale(args, positives);
+  const double scale = loss_scale(args.gradient_scale, positives);
 #pragma omp parallel for schedule(dynamic) if (images > 1)
   for (int n = 0; n < images; ++n) {
     if (!darknet) {

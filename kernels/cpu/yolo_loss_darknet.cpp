@@ -67,11 +67,8 @@ class DarknetHead {
       const int slot = i * head_.head.anchors + anchor;
       const float o = plane.objectness[i], best = plane.best_iou[i];
       float& d = delta(slot)[4];
-      d = p.obj_normalizer * (0 - o);
+      d = darknet_background_delta(p, o, best, best > p.ignore_thresh && passes_gate(outputs_of(head_, image_, slot)));
       sums_.other_objectness += o;
-      if (best > p.ignore_thresh && passes_gate(outputs_of(head_, image_, slot))) {
-        d = p.objectness_smooth ? std::max(d, p.obj_normalizer * (best - o)) : 0;
-      }
       if (best > p.truth_thresh) take_best_truth(slot, o, best);
     }
     sums_.others += plane.cells;
@@ -96,7 +93,7 @@ class DarknetHead {
     const float multiplier = class_multiplier(p, truth->cls), target = p.objectness_smooth ? best * best : 1;
     delta(slot)[4] = p.obj_normalizer * (target - o);
     const float* probability = classes(output);
-    darknet_class_delta(p, probability, head_.head.classes, truth->cls, delta(slot) + 5);
+    darknet_class_deltas(p, probability, head_.head.classes, truth->cls, delta(slot) + 5);
     if (p.objectness_smooth) delta(slot)[5 + truth->cls] = multiplier * (target - probability[truth->cls]);
     add_box(slot, output, *truth, multiplier);
   }
@@ -112,7 +109,7 @@ class DarknetHead {
     float& d = delta(match.slot)[4];
     // The trap: with objectness_smooth the background's delta, never exactly 0, stays.
     if (!(p.objectness_smooth && p.smooth_bug && d != 0)) d = multiplier * p.obj_normalizer * (1 - o);
-    darknet_class_delta(p, classes(output), head_.head.classes, truth.cls, delta(match.slot) + 5);
+    darknet_class_deltas(p, classes(output), head_.head.classes, truth.cls, delta(match.slot) + 5);
     const Box<double> box = decoder_of(args_, head_, match.slot).decode({output[0], output[1], output[2], output[3]});
     sums_.iou += iou(box, box_of<double>(truth));
     sums_.giou += iou_value(IouKind::giou, box, box_of<double>(truth));

@@ -59,7 +59,7 @@ class FixedHead {
             point.objectness[static_cast<std::size_t>(image) * args.heads.size() + static_cast<std::size_t>(head)]),
         image_(image),
         gradient_(gradient),
-        scale_(loss_scale(args, point.positives)) {
+        scale_(loss_scale(args.gradient_scale, point.positives)) {
     for (const Match& match : point.matches[static_cast<std::size_t>(image)]) {
       if (match.head == head) matches_.push_back(match);
     }
@@ -266,7 +266,7 @@ std::vector<LossSums> fixed_sums(const YoloLoss& args, const FixedPoint& point, 
 double fixed_loss(const YoloLoss& args, const FixedPoint& point) {
   double sum = 0;
   for (const LossSums& s : fixed_sums(args, point, false)) sum += s.box + s.objectness + s.classes;
-  return sum * loss_scale(args, point.positives);
+  return sum * loss_scale(args.gradient_scale, point.positives);
 }
 
 std::size_t yolo_loss_workspace(const YoloLoss&) {

@@ -77,7 +77,7 @@ class DarknetHead {
       const double multiplier = class_multiplier(p, truth.cls);
       d = p.obj_normalizer * ((p.objectness_smooth ? best * best : 1) - o);
       double* classes_delta = delta(index) + 5;
-      darknet_class_delta(p, probabilities.data(), head_.head.classes, truth.cls, classes_delta);
+      darknet_class_deltas(p, probabilities.data(), head_.head.classes, truth.cls, classes_delta);
       if (p.objectness_smooth) {
         classes_delta[truth.cls] = multiplier * (best * best - probabilities[static_cast<std::size_t>(truth.cls)]);
       }
@@ -95,7 +95,7 @@ class DarknetHead {
     double& d = delta(match.slot)[4];
     // The trap: with objectness_smooth the background's delta, never exactly 0, stays.
     if (!(p.objectness_smooth && p.smooth_bug && d != 0)) d = multiplier * p.obj_normalizer * (1 - o);
-    darknet_class_delta(p, classes(s).data(), head_.head.classes, truth.cls, delta(match.slot) + 5);
+    darknet_class_deltas(p, classes(s).data(), head_.head.classes, truth.cls, delta(match.slot) + 5);
     sums_.iou += iou(s.box(), box_of<double>(truth));
     sums_.giou += iou_value(IouKind::giou, s.box(), box_of<double>(truth));
     sums_.positive_objectness += o;
