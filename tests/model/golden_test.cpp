@@ -53,8 +53,9 @@ std::vector<double> nhwc_of(const io::SafeTensor& from) {
 }
 
 // Largest deviation of any head from the golden one, relative to the head's largest value.
-double worst_head(const Model& model, const io::SafeTensors& golden, DType type) {
-  Executor executor(model.network->graph, *model.params, {.backend = &cpu_backend(), .compute = type});
+double worst_head(const Model& model, const io::SafeTensors& golden, DType type,
+                  const Backend& backend = cpu_backend()) {
+  Executor executor(model.network->graph, *model.params, {.backend = &backend, .compute = type});
   executor.resize(1, model.network->height, model.network->width);
   put_nchw(golden.at("input_nchw_rgb01"), executor.input());
   executor.forward();
@@ -137,6 +138,21 @@ void compare_detections(const std::vector<Detection>& found, const nlohmann::jso
 }
 
 }  // namespace
+
+TEST_CASE("emu: raw heads of real networks are OpenCV's" * doctest::skip(emu_backend() == nullptr)) {
+  const fs::path folder = assets("raw heads on emu");
+  if (folder.empty()) return;
+  for (const std::string name : {"yolo-fastest-1.1-xl-coco", "yolov4-tiny-voc-rebuilt"}) {
+    CAPTURE(name);
+    const Model model = load_network(folder, name, true);
+    const io::SafeTensors golden = io::read_safetensors(folder / "golden" / (name + ".dog.safetensors"));
+    for (const auto& [type, tolerance] : {std::pair{DType::f32, 1e-4}, {DType::bf16, 3e-2}, {DType::f16, 3e-2}}) {
+      const double worst = worst_head(model, golden, type, *emu_backend());
+      MESSAGE(name, " on emu in ", std::string(name_of(type)), ": ", worst, " of the largest value");
+      CHECK(worst <= tolerance);
+    }
+  }
+}
 
 TEST_CASE("golden: raw outputs of real weights are OpenCV's") {
   const fs::path folder = assets("golden outputs of OpenCV");

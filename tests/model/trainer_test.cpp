@@ -1,153 +1,241 @@
-// Training on synthetic photos: it learns, it stops and goes on to the bit, and it refuses to go on with nonsense.
-#include <doctest/doctest.h>
-#include <fmt/format.h>
-#include <unistd.h>
+// Training on small photos: it learns, ends where it should, and refuses to go on with nonsense.
+#include "model/trainer.h"
 
-#include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <limits>
+#include <set>
 
 #include "base/error.h"
-#include "model/trainer.h"
-#include "model/zoo.h"
+#include "tests/model/trainer_support.h"
 
-namespace fs = std::filesystem;
+using namespace rook;
+using namespace rook::test;
 
-namespace rook {
 namespace {
 
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / fmt::format("rook-trainer-{}-{}", getpid(), next_++)) {
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  fs::path operator/(const char* name) const { return path_ / name; }
-  operator fs::path() const { return path_; }
-
- private:
-  static inline int next_ = 0;
-  fs::path path_;
-};
-
-// Two heads would only be slower: a few strided convolutions, dropout, one head at stride 16.
-io::Cfg small_cfg() {
-  std::string text = "[net]\nwidth=64\nheight=64\nchannels=3\n";
-  for (const int filters : {8, 16, 16, 32})
-    text += fmt::format("[convolutional]\nbatch_normalize=1\nfilters={}\nsize=3\nstride=2\npad=1\nactivation=leaky\n",
-                        filters);
-  text += "[dropout]\nprobability=0.1\n[convolutional]\nsize=1\nfilters=16\nactivation=linear\n";
-  text += "[yolo]\nmask=0,1\nanchors=4,6, 8,12\nclasses=3\nnum=2\niou_loss=ciou\n";
-  return io::parse_cfg(text, "small.cfg");
+double mean_of_last(const std::vector<double>& values, std::size_t count) {
+  double sum = 0;
+  for (std::size_t i = values.size() - count; i < values.size(); ++i) sum += values[i];
+  return sum / static_cast<double>(count);
 }
 
-TrainConfig small_config(const Model& model) {
-  TrainConfig config = recipe("scratch", model.network->cfg);
-  config.batch = 4;
-  config.subdivisions = 2;
-  config.epochs = 4;
-  config.schedule.warmup = 3;
-  config.eval_every = 1;
-  return config;
-}
-
-std::string bytes_of(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  REQUIRE(in);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-// Trains and, when `stop_after` is not negative, stops after so many steps and goes on in a new trainer.
-std::string last_checkpoint(const TrainConfig& config, int stop_after) {
-  const Folder folder;
-  const PhotoCache photos = PhotoCache::synthetic(8, 64, 64, 3);
-  std::atomic<bool> stop{false};
-  int steps = 0;
-  const auto options = [&] {
-    TrainerOptions o;
-    o.backend = &cpu_backend();
-    o.folder = folder;
-    o.stop = &stop;
-    o.on_step = [&](const StepInfo&) { stop = ++steps == stop_after; };
-    return o;
-  };
-  Model model = make_model(small_cfg(), {"a", "b", "c"}, config.seed);
-  Trainer first(model, config, photos, &photos, options());
-  const TrainResult result = first.run();
-  if (stop_after < 0) {
-    CHECK(result.end == TrainEnd::finished);
-    return bytes_of(folder / "last.safetensors");
-  }
-  CHECK(result.end == TrainEnd::interrupted);
-  CHECK(result.iterations == stop_after);
-  const Checkpoint checkpoint = read_checkpoint(folder / "last.safetensors");
-  Model again = to_model(checkpoint, "last", true);
-  Trainer second(again, train_config_from_json(checkpoint.state["config"]), photos, &photos, options());
-  second.resume(checkpoint);
-  CHECK(second.run().end == TrainEnd::finished);
-  return bytes_of(folder / "last.safetensors");
+std::vector<float> copy_of(const Params& params) {
+  return {params.values().begin(), params.values().end()};
 }
 
 }  // namespace
 
-TEST_CASE("a run that was interrupted ends in the same file as one that was not") {
-  for (const OptimizerKind optimizer : {OptimizerKind::adamw, OptimizerKind::sgd}) {
-    Model model = make_model(small_cfg(), {}, 1);
-    TrainConfig config = small_config(model);
-    config.optimizer = optimizer;
-    if (optimizer == OptimizerKind::sgd) config.schedule.base = 0.005f;
-    const std::string whole = last_checkpoint(config, -1);
-    CHECK(whole == last_checkpoint(config, -1));
-    CHECK(whole == last_checkpoint(config, 3));
-    config.seed = 2;
-    CHECK(whole != last_checkpoint(config, -1));
+TEST_CASE("trainer: eight photos are learnt by heart") {
+  for (const DType precision : {DType::f32, DType::bf16}) {
+    TrainConfig config = plain_config();
+    config.epochs = kSanitized ? 40 : 250;
+    config.precision = precision;
+    config.eval_every = 1e9;  // at the end only
+    Run run(config);
+    const TrainResult result = run.train(true);
+    CHECK(result.end == TrainEnd::finished);
+    CHECK(result.iterations == static_cast<std::int64_t>(config.epochs));
+    const double first = run.losses.front(), last = mean_of_last(run.losses, 5);
+    MESSAGE(std::string(name_of(precision)), ": loss ", first, " -> ", last, ", mAP50 ", result.best_map50,
+            ", mAP50:95 ", result.best_map50_95);
+    CHECK(last <= first / (kSanitized ? 2 : 10));
+    if (!kSanitized) CHECK(result.best_map50 > 0.95);
+    // What was saved detects as well as what was evaluated.
+    const Model saved = load_model((run.folder / "best.safetensors").string());
+    CHECK(saved.names == kPhotoClasses);
+    CHECK(saved.preprocess == config.preprocess);
+    if (precision != DType::f32 || kSanitized) continue;
+    Detector detector(*saved.network, *saved.params, saved.preprocess, {.backend = &cpu_backend()});
+    const io::Image photo = io::read_image(run.photos.file(0));
+    CHECK(detector.detect(std::span(&photo, 1))[0].size() == run.photos.truths(0).size());
   }
 }
 
-TEST_CASE("a small network learns eight photos") {
-  const Folder folder;
-  const PhotoCache photos = PhotoCache::synthetic(8, 64, 64, 3);
-  Model model = make_model(small_cfg(), {"a", "b", "c"}, 1);
-  TrainConfig config = small_config(model);
-  config.subdivisions = 1;
-  config.epochs = 100;
-  config.eval_every = 0;
-  config.augment = {.flip = 0};
-  config.schedule.base = 5e-3f;
-  TrainerOptions options;
-  options.backend = &cpu_backend();
-  options.folder = folder;
-  std::vector<float> losses;
-  options.on_step = [&](const StepInfo& step) {
-    losses.push_back(step.loss.box + step.loss.objectness + step.loss.classes);
+TEST_CASE("trainer: darknet's loss and SGD learn too") {
+  TrainConfig config = plain_config();
+  config.loss = LossMode::darknet;
+  config.optimizer = OptimizerKind::sgd;
+  config.momentum = 0.9f;
+  config.schedule.base = 2e-3f;
+  config.epochs = kSanitized ? 30 : 100;
+  Run run(config);
+  run.train();
+  MESSAGE("darknet's loss: ", run.losses.front(), " -> ", mean_of_last(run.losses, 5));
+  CHECK(mean_of_last(run.losses, 5) < run.losses.front() / 2);
+}
+
+TEST_CASE("trainer: a step tells what it did") {
+  TrainConfig config = plain_config();
+  config.batch = 4;
+  config.subdivisions = 2;
+  config.epochs = 3;
+  config.schedule = {.policy = Policy::step, .base = 0.01f, .step = 2, .scale = 0.5f};
+  Run run(config);
+  run.train();
+  REQUIRE(run.steps.size() == 6);
+  for (std::size_t i = 0; i < 6; ++i) {
+    const StepInfo& s = run.steps[i];
+    CHECK((s.iteration == static_cast<std::int64_t>(i) + 1 && s.iterations == 6 && s.photos == 4 && s.width == 64 &&
+           s.height == 64));
+    CHECK(s.epoch == doctest::Approx(0.5 * (static_cast<double>(i) + 1)));
+    CHECK(s.epochs == doctest::Approx(3));
+    CHECK(s.lr == doctest::Approx(0.01 * std::pow(0.5, (i + 1) / 2)));
+    CHECK((s.seconds > 0 && s.gradient_norm > 0 && s.loss.truths > 0 && s.loss.positives >= s.loss.truths));
+  }
+}
+
+TEST_CASE("trainer: frozen layers stay as they are, to the bit, in the average too") {
+  TrainConfig config = plain_config();
+  config.freeze = 3;
+  config.decay = 0.1f;
+  config.epochs = 6;
+  Run run(config);
+  randomise(*run.model.params, 3);
+  const std::vector<float> before = copy_of(*run.model.params);
+  run.train();
+  const Checkpoint saved = read_checkpoint(run.folder / "last.safetensors");
+  for (const Param& param : run.model.params->all()) {
+    CAPTURE(param.name);
+    const auto unchanged = [&](const std::vector<float>& values) {
+      return std::equal(values.begin() + param.offset, values.begin() + param.end(), before.begin() + param.offset);
+    };
+    CHECK(unchanged(copy_of(*run.model.params)) == (param.node < 3));
+    CHECK(unchanged(saved.values) == (param.node < 3));
+    CHECK(unchanged(saved.ema) == (param.node < 3));
+  }
+}
+
+TEST_CASE("trainer: sizes by stages and at random") {
+  TrainConfig config = plain_config();
+  config.epochs = 8;
+  config.stages = {{.share = 0.25f, .width = 32, .height = 64}, {.share = 0.5f, .width = 32, .height = 32}};
+  Run staged(config);
+  staged.train();
+  std::vector<std::pair<int, int>> sizes;
+  for (const StepInfo& s : staged.steps) sizes.emplace_back(s.width, s.height);
+  const std::pair small{32, 32}, flat{32, 64}, own{64, 64};
+  CHECK(sizes == std::vector{flat, flat, small, small, small, small, own, own});
+  config.stages.clear();
+  config.multi_scale = 2;
+  config.batch = 2;
+  config.epochs = kSanitized ? 30 : 50;
+  Run random(config);
+  random.train();
+  std::set<int> seen;
+  for (std::size_t i = 0; i < random.steps.size(); ++i) {
+    const StepInfo& s = random.steps[i];
+    CHECK((s.width == s.height && s.width % 32 == 0 && s.width >= 32 && s.width <= 128));
+    if (i % 10 != 0) CHECK(s.width == random.steps[i - 1].width);
+    seen.insert(s.width);
+    if (i + 100 >= random.steps.size()) CHECK(s.width == 64);
+  }
+  CHECK(seen.size() >= 3);
+}
+
+TEST_CASE("trainer: ends when the mAP asked for is reached, or when patience is at its end") {
+  TrainConfig config = plain_config();
+  config.epochs = 1000;
+  config.eval_every = 5;
+  config.until_map50 = kSanitized ? 0.1 : 0.6;
+  Run reached(config);
+  const TrainResult result = reached.train(true);
+  CHECK(result.end == TrainEnd::reached);
+  CHECK(result.best_map50 >= config.until_map50);
+  CHECK(result.iterations < 1000);
+  CHECK(result.iterations % 5 == 0);
+  config.until_map50 = 0;
+  config.patience = 2;
+  config.eval_from = 10;
+  config.schedule.base = 0;
+  Run tired(config);
+  std::vector<std::int64_t> evaluated;
+  std::size_t after_best = 0;
+  TrainerOptions options = tired.options();
+  options.on_evaluation = [&](const EvalInfo& info) {
+    evaluated.push_back(info.iteration);
+    after_best = info.best ? 0 : after_best + 1;
   };
-  Trainer trainer(model, config, photos, nullptr, options);
-  trainer.run();
-  REQUIRE(losses.size() == 200);
-  MESSAGE("loss " << losses.front() << " -> " << losses.back());
-  CHECK(losses.back() < losses.front() / 2);
+  Trainer trainer(tired.model, config, tired.photos, &tired.photos, options);
+  CHECK(trainer.run().end == TrainEnd::patience);
+  CHECK(after_best == 2);
+  CHECK(evaluated.size() >= 3);  // the first counts as better than nothing
+  for (std::size_t i = 0; i < evaluated.size(); ++i) CHECK(evaluated[i] == 10 + 5 * static_cast<std::int64_t>(i));
 }
 
-TEST_CASE("a loss that is not a number stops the run, names what it saw, and leaves the last good checkpoint") {
-  const Folder folder;
-  const PhotoCache photos = PhotoCache::synthetic(8, 64, 64, 3);
-  Model model = make_model(small_cfg(), {"a", "b", "c"}, 1);
-  TrainConfig config = small_config(model);
-  TrainerOptions options;
-  options.backend = &cpu_backend();
-  options.folder = folder;
-  Trainer(model, config, photos, nullptr, options).run();
-  const std::string good = bytes_of(folder / "last.safetensors");
-  const int objectness = 4 * 32;  // first weight of that filter of the head's convolution, 32 channels in
-  model.params->value(*model.params->find(5, ParamRole::weights))[objectness] = std::numeric_limits<float>::quiet_NaN();
-  Trainer trainer(model, config, photos, nullptr, options);
-  CHECK_THROWS_WITH_AS(trainer.run(), doctest::Contains("iteration 1: the loss is not finite"), Error);
-  CHECK(bytes_of(folder / "last.safetensors") == good);
-  CHECK_NOTHROW(read_checkpoint(folder / "last.safetensors"));
+TEST_CASE("trainer: a loss that is not finite ends the run, naming what it saw, and the last checkpoint stays") {
+  TrainConfig config = plain_config();
+  config.epochs = 3;
+  Run run(config);
+  run.train();
+  const ByteVector good = run.last();
+  const auto message = [&](const TrainConfig& c) {
+    return error_of([&] {
+      Trainer trainer(run.model, c, run.photos, nullptr, run.options());
+      trainer.run();
+    });
+  };
+  const auto spoil = [&](ParamRole role, int entry) {
+    run.model = to_model(read_checkpoint(run.folder / "last.safetensors"), "last", true);
+    run.model.params->value(*run.model.params->find(kHeadConvolution, role))[static_cast<std::size_t>(entry)] =
+        std::numeric_limits<float>::quiet_NaN();
+  };
+  const auto names_all = [&](const std::string& text) {
+    for (int i = 0; i < 8; ++i)
+      if (!says(text, run.photos.name(i).c_str())) return false;
+    return true;
+  };
+  spoil(ParamRole::bias, 4);  // of the objectness: in every cell
+  const std::string loss = message(config);
+  CHECK(says(loss, "iteration 1: the loss is not finite"));
+  CHECK(says(loss, "layer 6 [convolutional]"));
+  CHECK(names_all(loss));
+  spoil(ParamRole::bias, 0);  // of a box: only where the first anchor has one
+  const std::string some = message(config);
+  CHECK(says(some, "iteration 1: the loss is not finite"));
+  CHECK(!names_all(some));
+  TrainConfig wild = config;
+  wild.optimizer = OptimizerKind::sgd;
+  wild.schedule.base = 1e30f;
+  wild.clip = 0;
+  run.model = to_model(read_checkpoint(run.folder / "last.safetensors"), "last", true);
+  const std::string wilder = message(wild);
+  MESSAGE(wilder);
+  CHECK(says(wilder, "iteration 2: "));
+  CHECK(names_all(wilder));
+  wild.schedule.base = std::numeric_limits<float>::infinity();
+  wild.epochs = 1;
+  run.model = to_model(read_checkpoint(run.folder / "last.safetensors"), "last", true);
+  CHECK(says(message(wild), "iteration 1: parameters layers.0.bias are not finite"));
+  CHECK(run.last() == good);
+  CHECK_NOTHROW(load_model((run.folder / "last.safetensors").string()));
 }
 
-}  // namespace rook
+TEST_CASE("trainer: fresh heads begin by finding nothing") {
+  Run run(plain_config());
+  Trainer trainer(run.model, run.config, run.photos, nullptr, run.options());
+  const std::vector<float> before = copy_of(*run.model.params);
+  trainer.prepare_fresh_heads({0, 2});  // no head's
+  CHECK(copy_of(*run.model.params) == before);
+  trainer.prepare_fresh_heads({kHeadConvolution});
+  const auto bias = run.model.params->value(*run.model.params->find(kHeadConvolution, ParamRole::bias));
+  for (int anchor = 0; anchor < 3; ++anchor) {
+    CHECK(bias[static_cast<std::size_t>(8 * anchor + 4)] == run.config.objectness_bias);
+    for (int cls = 0; cls < 3; ++cls)
+      CHECK(bias[static_cast<std::size_t>(8 * anchor + 5 + cls)] == run.config.class_bias);
+    for (int box = 0; box < 4; ++box) CHECK(bias[static_cast<std::size_t>(8 * anchor + box)] == 0);
+  }
+}
+
+TEST_CASE("trainer: what cannot be trained is refused before the first step") {
+  Run run(plain_config());
+  const auto message = [&](const TrainConfig& c) {
+    return error_of([&] { Trainer(run.model, c, run.photos, nullptr, run.options()); });
+  };
+  TrainConfig config = run.config;
+  config.subdivisions = 3;
+  CHECK(says(message(config), "batch 8 does not split into 3 equal subdivisions"));
+  config = run.config;
+  config.epochs = 0;
+  CHECK(says(message(config), "give --epochs"));
+  config.schedule.iterations = 5;
+  CHECK(message(config) == "");
+}
