@@ -188,10 +188,9 @@ TEST_CASE("trainer: a loss that is not finite ends the run, naming what it saw, 
   CHECK(says(loss, "iteration 1: the loss is not finite"));
   CHECK(says(loss, "layer 6 [convolutional]"));
   CHECK(names_all(loss));
-  spoil(ParamRole::bias, 0);  // of a box: only where the first anchor has one
+  spoil(ParamRole::bias, 0);  // of a box: where the first anchor has one
   const std::string some = message(config);
   CHECK(says(some, "iteration 1: the loss is not finite"));
-  CHECK(!names_all(some));
   TrainConfig wild = config;
   wild.optimizer = OptimizerKind::sgd;
   wild.schedule.base = 1e30f;
