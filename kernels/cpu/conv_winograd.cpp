@@ -43,13 +43,15 @@ namespace {
 
 // The transforms cost in proportion to c + k, what they save to c * k: with few channels on either side a direct
 // convolution is faster. Measured on Zen 4 beside oneDNN 2.6, batch 1 and 8: in bf16 24 channels are a draw (1.0x), 32
-// win (1.3x); in f32 8 lose (0.8x), 16 win (1.2x), and wgrad draws at 16. Few tiles do not pay for reading filters that
-// are 16/9 as large (f32, 16 tiles: 0.9x; 49 tiles: 1.6x).
+// win (1.3x); in f32 8 lose (0.8x), 16 win (1.2x), but wgrad draws at 16. Few tiles do not pay for reading filters that
+// are 16/9 as large (f32, 16 tiles: 0.9x; 49 tiles: 1.6x). oneDNN chooses its instructions at run time: compiled
+// for AVX2 this wins still (1.5x), for SSE it loses (0.4x).
 bool pays(const ConvProblem& problem) {
+  if (kLanes < 8) return false;
   const ConvGeometry& g = problem.geometry;
-  const bool narrow = problem.x == DType::f32 && problem.direction != ConvDirection::wgrad;
+  const bool few_suffice = problem.x == DType::f32 && problem.direction != ConvDirection::wgrad;
   constexpr std::int64_t kFewTiles = 32;
-  return std::min(g.c, g.k) >= (narrow ? 16 : 32) && shape_of(problem).tiles() >= kFewTiles;
+  return std::min(g.c, g.k) >= (few_suffice ? 16 : 32) && shape_of(problem).tiles() >= kFewTiles;
 }
 
 bool supports(const ConvProblem& problem) {
