@@ -1,13 +1,17 @@
 // rook data: look at labelled photos, check them, convert them.
 #include <fmt/format.h>
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
+#include <optional>
+#include <utility>
 
 #include "app/common.h"
 #include "base/error.h"
 #include "io/census.h"
 #include "io/dataset_write.h"
 #include "io/image.h"
+#include "kernels/ops.h"
 
 namespace fs = std::filesystem;
 
@@ -15,7 +19,7 @@ namespace rook::app {
 namespace {
 
 struct Options {
-  std::string data, json, draw, out, format = "coco";
+  std::string data, json, draw, out, format = "coco", resize;
   std::vector<std::string> merge;
   bool keep_unused = false, missing_is_negative = false;
   int samples = 12, most_faults = 20;
@@ -76,10 +80,74 @@ void check(const Options& o) {
     exit_status = 1;
 }
 
+// "416x416" -> width, height
+std::pair<int, int> size_of(const std::string& text) {
+  int width = 0, height = 0;
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%dx%d%c", &width, &height, &rest) != 2 || width < 1 || height < 1 ||
+      std::max(width, height) > 16384)
+    throw Error(fmt::format("--resize {}: write WIDTHxHEIGHT in pixels, like 416x416", text));
+  return {width, height};
+}
+
+// A folder beside `folder` for files on their way into it; gone with the object.
+class Workshop {
+ public:
+  explicit Workshop(const fs::path& folder) : folder_(folder.lexically_normal() / "") {
+    folder_ = folder_.parent_path().concat(".photos");
+    if (!fs::create_directories(folder_)) throw Error(fmt::format("{}: is in the way; remove it", folder_.string()));
+  }
+  ~Workshop() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  Workshop(const Workshop&) = delete;
+  Workshop& operator=(const Workshop&) = delete;
+  const fs::path& folder() const { return folder_; }
+
+ private:
+  fs::path folder_;
+};
+
+io::Image stretched(const io::Image& image, int width, int height) {
+  io::Image result{.width = width, .height = height, .channels = image.channels};
+  result.pixels.resize(static_cast<std::size_t>(width) * height * image.channels);
+  cpu::resize({.pixels = image.pixels.data(),
+               .width = image.width,
+               .height = image.height,
+               .channels = image.channels,
+               .y = make_tensor(result.pixels.data(), DType::u8, 1, height, width, image.channels),
+               .resampling = Resampling::area,
+               .fit = Fit::stretch});
+  return result;
+}
+
+// The photos of a data set in another size, as PNG where they were that, else as JPEG; boxes are relative and stay.
+void resize_photos(io::Dataset& dataset, const fs::path& folder, int width, int height) {
+  int number = 0;
+  for (io::Split& split : dataset.splits)
+    for (io::LabelledImage& labelled : split.images) {
+      const fs::path own = folder / std::to_string(number++);  // names may repeat
+      fs::create_directory(own);
+      fs::path file = own / labelled.file.filename();
+      const std::string ending = file.extension().string();
+      if (ending != ".png" && ending != ".jpg" && ending != ".jpeg") file.replace_extension(".jpg");
+      io::write_image(file, stretched(io::read_image(labelled.file), width, height));
+      labelled.file = file;
+      labelled.width = width;
+      labelled.height = height;
+    }
+}
+
 void convert(const Options& o) {
   if (fs::exists(o.out) && !fs::is_empty(o.out))
     throw Error(fmt::format("{}: exists and is not empty; name a new folder", o.out));
-  const io::Dataset dataset = read(o, false);
+  std::optional<Workshop> workshop;
+  io::Dataset dataset = read(o, false);
+  if (!o.resize.empty()) {
+    const auto [width, height] = size_of(o.resize);
+    resize_photos(dataset, workshop.emplace(o.out).folder(), width, height);
+  }
   io::write_dataset(dataset, o.out, o.format);
   fmt::print("{} written as {}\n", o.out, o.format);
 }
@@ -110,8 +178,11 @@ void add_data(CLI::App& app) {
   converts->add_option("--format", o->format, "coco, yolo, voc or darknet")
       ->capture_default_str()
       ->check(CLI::IsMember({"coco", "yolo", "voc", "darknet"}));
+  converts->add_option("--resize", o->resize, "photos stretched to WIDTHxHEIGHT pixels");
   converts->callback([o] { convert(*o); });
-  c->footer("Examples:\n  rook data check chess --draw samples\n  rook data convert chess chess-yolo --format yolo");
+  c->footer(
+      "Examples:\n  rook data check chess --draw samples\n  rook data convert chess chess-yolo --format yolo\n"
+      "  rook data convert chess chess-small --resize 416x416");
 }
 
 }  // namespace rook::app
