@@ -67,7 +67,8 @@ def flags_of(variant, seed, options):
         arch, file = FAST_NETS[options.fast_net]
         own["fast"] = ["--arch", arch, "--from", weights / file, *few]
     extra = shlex.split(options.all_args) + shlex.split(getattr(options, f"{variant}_args"))
-    return ["--data", options.assets / "chess", *MERGE, "--seed", seed, *own[variant], *extra]
+    evaluations = ["--eval-every", EARLY / 4]  # so that there is one after EARLY epochs
+    return ["--data", options.assets / "chess", *MERGE, "--seed", seed, *evaluations, *own[variant], *extra]
 
 
 def published(flags, options):

@@ -13,4 +13,8 @@ if(ROOK_EMU)
   target_include_directories(rook_emu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/emu/include)
   target_link_libraries(rook_emu PUBLIC rook_kernels Boost::context)
   target_compile_options(rook_emu PRIVATE -Wno-unknown-pragmas)  # "unroll" is nvcc's
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # False alarms where a vector of values is filled through a reference to an array.
+    target_compile_options(rook_emu PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized)
+  endif()
 endif()
