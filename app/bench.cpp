@@ -1,8 +1,9 @@
 // rook bench: how fast networks run and train on this machine.
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <fstream>
 #include <functional>
 
 #include "app/common.h"
@@ -25,10 +26,11 @@ struct Spread {
   double median, least, most;
 };
 
-// Seconds of `repetitions` calls after two that do not count.
+constexpr int kUntimed = 2;
+
+// Seconds of `repetitions` calls after those that do not count.
 Spread time(int repetitions, const std::function<void()>& run) {
-  run();
-  run();
+  for (int i = 0; i < kUntimed; ++i) run();
   std::vector<double> seconds;
   for (int i = 0; i < repetitions && !interrupted(); ++i) {
     const auto start = std::chrono::steady_clock::now();
@@ -40,10 +42,12 @@ Spread time(int repetitions, const std::function<void()>& run) {
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
 }
 
+// Of this program alone. Not getrusage's ru_maxrss: Linux lets a child inherit that of the process it was forked from.
 double peak_megabytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (double kilobytes = 0; std::sscanf(line.c_str(), "VmHWM: %lf kB", &kilobytes) == 1) return kilobytes / 1024;
+  throw Error("/proc/self/status: has no VmHWM, the largest memory of this process; is /proc mounted?");
 }
 
 void report(const Options& o, const char* what, DType type, int width, int height, const Spread& s) {
@@ -107,7 +111,9 @@ void bench_train(const Options& o) {
   config.eval_every = 0;
   const int width = o.size ? o.size : model.network->width, height = o.size ? o.size : model.network->height;
   const PhotoCache photos = PhotoCache::synthetic(4 * o.batch, width, height, model.network->classes());
-  config.epochs = 1e6;
+  config.epochs = 0;
+  config.schedule.iterations = kUntimed + o.repetitions;
+  config.mosaic_until = 1;
   Trainer trainer(model, config, photos, nullptr,
                   {.backend = &o.compute.backend(), .folder = "", .conv = o.compute.conv});
   const Spread spread = time(o.repetitions, [&] { trainer.step(); });
@@ -131,12 +137,14 @@ void add_bench(CLI::App& app) {
   };
   CLI::App* net = c->add_subcommand("net", "inference: forward, decode and NMS");
   common(net);
+  net->footer("Example:\n  rook bench net --arch yolov4-tiny --precision bf16");
   net->callback([o] {
     install_interrupt();
     bench_net(*o);
   });
   CLI::App* train = c->add_subcommand("train", "whole training steps");
   common(train);
+  train->footer("Example:\n  rook bench train --arch yolov4-tiny --batch 8 --classes 12 --json -");
   train->callback([o] {
     install_interrupt();
     bench_train(*o);

@@ -138,7 +138,8 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
 }
 
 void write_json(const std::string& where, const nlohmann::json& json) {
-  const std::string text = json.dump(1) + "\n";
+  // Names of files need not be UTF-8: what is not is replaced by U+FFFD.
+  const std::string text = json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   if (where == "-") {
     std::fputs(text.c_str(), stdout);
     return;

@@ -167,6 +167,7 @@ void add_data(CLI::App& app) {
   CLI::App* checks = c->add_subcommand(
       "check", "census and every fault, with file and line; exit status 1 when boxes or photos must be left out");
   common(checks);
+  checks->footer("Example:\n  rook data check chess --draw samples");
   checks->add_option("--draw", o->draw, "folder for sample photos with their boxes drawn on them");
   checks->add_option("--samples", o->samples, "how many of each split")->capture_default_str();
   checks->add_option("--faults", o->most_faults, "how many faults to list (0: all)")->capture_default_str();
@@ -174,6 +175,7 @@ void add_data(CLI::App& app) {
   checks->callback([o] { check(*o); });
   CLI::App* converts = c->add_subcommand("convert", "write the data set in another format");
   common(converts);
+  converts->footer("Example:\n  rook data convert chess chess-yolo --format yolo");
   converts->add_option("out", o->out, "new folder")->required();
   converts->add_option("--format", o->format, "coco, yolo, voc or darknet")
       ->capture_default_str()

@@ -32,7 +32,9 @@ int main(int argc, char** argv) {
   CLI::App app("rook: trains and runs YOLO-family detectors", "rook");
   app.require_subcommand(1);
   app.set_version_flag("--version", "rook 0.1.0");
-  app.footer("Each command explains itself: rook detect --help");
+  app.footer(
+      "Each command explains itself: rook detect --help\n"
+      "Example:\n  rook detect --model yolov4-tiny.cfg:yolov4-tiny.weights --names coco.names photo.jpg --out drawn");
   rook::app::add_detect(app);
   rook::app::add_train(app);
   rook::app::add_eval(app);

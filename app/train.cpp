@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 
 #include "app/common.h"
@@ -124,19 +125,28 @@ fs::path make_folder(const std::string& wanted) {
 // Lines of metrics.jsonl, each written whole.
 class Metrics {
  public:
-  explicit Metrics(const fs::path& file) : file_(std::fopen(file.c_str(), "a")) {
+  // Goes on behind the lines up to `iteration`; what a killed run wrote after its last checkpoint is done again.
+  Metrics(const fs::path& file, std::int64_t iteration) {
+    std::string kept;
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);) {
+      const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+      if (json.is_object() && json.value("iteration", std::int64_t{0}) <= iteration) kept += line + "\n";
+    }
+    io::write_file_atomically(file, std::as_bytes(std::span(kept)));
+    file_ = std::fopen(file.c_str(), "a");
     if (!file_) throw Error(fmt::format("{}: cannot be written", file.string()));
   }
   ~Metrics() { std::fclose(file_); }
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
   void write(const nlohmann::json& line) {
-    std::fputs((line.dump() + "\n").c_str(), file_);
+    std::fputs((line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n").c_str(), file_);
     std::fflush(file_);
   }
 
  private:
-  std::FILE* file_;
+  std::FILE* file_ = nullptr;
 };
 
 // A whole `rook train`: what the callbacks share.
@@ -148,15 +158,17 @@ class Session {
     load();
     if (options_.dry_run) return;
     prepare_folder();
-    Metrics metrics(folder_ / "metrics.jsonl");
-    metrics_ = &metrics;
     Trainer trainer(model_, config_, *train_, valid_ ? &*valid_ : nullptr, callbacks());
+    std::int64_t iteration = 0;
     if (checkpoint_) {
       trainer.resume(*checkpoint_);
+      iteration = checkpoint_->state["iteration"].get<std::int64_t>();
       checkpoint_.reset();
     } else {
       trainer.prepare_fresh_heads(start_report_.fresh_nodes);
     }
+    Metrics metrics(folder_ / "metrics.jsonl", iteration);
+    metrics_ = &metrics;
     const TrainResult result = trainer.run();
     progress_.finish();
     finish(trainer, result);

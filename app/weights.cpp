@@ -61,11 +61,14 @@ void save(const std::string& to, const Model& model, int layers) {
     Checkpoint checkpoint;
     checkpoint.names = model.names;
     checkpoint.preprocess = model.preprocess;
+    checkpoint.state = {{"darknet", to_json(model.header)}};
     const auto values = std::as_const(*model.params).values();
     checkpoint.values.assign(values.begin(), values.end());
     write_checkpoint(to, *model.network, *model.params, checkpoint);
   } else {
-    io::write_darknet_weights(to, export_darknet(*model.network, *model.params, layers));
+    io::DarknetWeights weights = export_darknet(*model.network, *model.params, layers);
+    weights.header = model.header;
+    io::write_darknet_weights(to, weights);
   }
   fmt::print("{} written\n", to);
 }
@@ -102,14 +105,17 @@ void add_weights(CLI::App& app) {
   };
   CLI::App* look = command->add_subcommand("info", "every array with its size and range");
   common(look);
+  look->footer("Example:\n  rook weights info yolov4-tiny.cfg:yolov4-tiny.weights");
   look->add_option("--json", options->json, "as JSON to a file, or to standard output (-)");
   look->callback([options] { info(options->from, options->load, options->json); });
   CLI::App* change = command->add_subcommand("convert", "darknet .weights <-> checkpoint, by the ending of OUT");
   common(change);
+  change->footer("Example:\n  rook weights convert runs/chess chess.weights");
   change->add_option("out", options->to, "file to write: .safetensors or .weights")->required();
   change->callback([options] { convert(options->from, options->to, options->load); });
   CLI::App* part = command->add_subcommand("partial", "the first N layers as darknet's .conv.N");
   common(part);
+  part->footer("Example:\n  rook weights partial yolov4-tiny:yolov4-tiny.weights 29 yolov4-tiny.conv.29");
   part->add_option("layers", options->layers, "how many layers, as the cfg counts them")
       ->required()
       ->check(CLI::PositiveNumber);

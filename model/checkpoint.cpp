@@ -56,6 +56,27 @@ io::Cfg parse_own_cfg(const Checkpoint& checkpoint, const std::string& file) {
   return io::parse_cfg(checkpoint.cfg, file, {.lenient = true});
 }
 
+// JSON is UTF-8: what is not (a class named in Latin-1) is replaced by U+FFFD rather than lost with the whole run.
+std::string to_json_text(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+io::DarknetHeader header_from_json(const nlohmann::json& json, const std::string& file) {
+  try {
+    return {.major = json.at("major").get<std::int32_t>(),
+            .minor = json.at("minor").get<std::int32_t>(),
+            .revision = json.at("revision").get<std::int32_t>(),
+            .seen = json.at("seen").get<std::uint64_t>(),
+            .bytes = json.at("bytes").get<int>()};
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(fmt::format("{}: the darknet header in its metadata cannot be read: {}", file, error.what()));
+  }
+}
+
+std::string to_utf8(const std::string& text) {
+  return nlohmann::json::parse(to_json_text(text)).get<std::string>();
+}
+
 }  // namespace
 
 void write_checkpoint(const std::filesystem::path& path, const Network& network, const Params& layout,
@@ -63,12 +84,12 @@ void write_checkpoint(const std::filesystem::path& path, const Network& network,
   io::SafeTensors file;
   file.file = path.string();
   file.metadata = {{"format", kFormat},
-                   {"cfg", network.cfg.to_text()},
-                   {"cfg_name", network.cfg.name},
-                   {"names", nlohmann::json(checkpoint.names).dump()},
+                   {"cfg", to_utf8(network.cfg.to_text())},
+                   {"cfg_name", to_utf8(network.cfg.name)},
+                   {"names", to_json_text(checkpoint.names)},
                    {"resize", name_of(checkpoint.preprocess.resampling)},
                    {"fit", name_of(checkpoint.preprocess.fit)},
-                   {"state", checkpoint.state.dump()}};
+                   {"state", to_json_text(checkpoint.state)}};
   add_arrays(file, "", layout, checkpoint.values);
   if (!checkpoint.ema.empty()) add_arrays(file, kEmaPrefix, layout, checkpoint.ema);
   for (const auto& [name, values] : checkpoint.optimizer)
@@ -107,6 +128,14 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   return checkpoint;
 }
 
+nlohmann::json to_json(const io::DarknetHeader& header) {
+  return {{"major", header.major},
+          {"minor", header.minor},
+          {"revision", header.revision},
+          {"seen", header.seen},
+          {"bytes", header.bytes}};
+}
+
 Model to_model(const Checkpoint& checkpoint, const std::string& source, bool live) {
   io::Cfg cfg = parse_own_cfg(checkpoint, source);
   cfg.name = checkpoint.cfg_name;
@@ -121,6 +150,8 @@ Model to_model(const Checkpoint& checkpoint, const std::string& source, bool liv
         fmt::format("{}: has {} class names for {} classes", source, model.names.size(), model.network->classes()));
   model.preprocess = checkpoint.preprocess;
   model.source = source;
+  if (checkpoint.state.is_object() && checkpoint.state.contains("darknet"))
+    model.header = header_from_json(checkpoint.state["darknet"], source);
   return model;
 }
 

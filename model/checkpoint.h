@@ -30,6 +30,9 @@ void write_checkpoint(const std::filesystem::path& file, const Network& network,
                       const Checkpoint& checkpoint);
 Checkpoint read_checkpoint(const std::filesystem::path& file);
 
+// `state` of a checkpoint made of darknet weights: {"darknet": this}, so that the way back gives the same bytes.
+nlohmann::json to_json(const io::DarknetHeader& header);
+
 // A model from a checkpoint, by its EMA unless `live`.
 Model to_model(const Checkpoint& checkpoint, const std::string& source, bool live = false);
 

@@ -44,11 +44,14 @@ Model load_darknet(const std::string& network, const std::string& file, const Lo
   io::Cfg cfg = find_cfg(network, {.lenient = options.lenient});
   if (options.bn_eps > 0) cfg.sections.front().set("bn_eps", fmt::format("{}", options.bn_eps));
   Model model = make_model(cfg, {}, 0);
-  const ImportReport report = import_darknet(*model.network, *model.params, io::read_darknet_weights(file));
+  const io::DarknetWeights weights = io::read_darknet_weights(file);
+  const ImportReport report = import_darknet(*model.network, *model.params, weights);
   if (report.kind != ImportKind::exact)
     throw Error(fmt::format("{}: {}; such weights can start a training (`rook train --from {}`) but not detect", file,
                             report.text(), file));
   model.source = file;
+  // Otherwise the import has read the header in the other size.
+  if (static_cast<std::int64_t>(weights.payload.size()) == model.params->total()) model.header = weights.header;
   model.preprocess.fit = model.network->letter_box ? Fit::letterbox : Fit::stretch;
   return model;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/params.h"
+#include "io/darknet_weights.h"
 #include "model/network.h"
 #include "model/preprocess.h"
 
@@ -17,7 +18,8 @@ struct Model {
   std::unique_ptr<Params> params;  // what detection uses: of a checkpoint its EMA where it has one
   std::vector<std::string> names;  // one per class
   Preprocess preprocess;
-  std::string source;  // where it came from, for messages
+  std::string source;        // where it came from, for messages
+  io::DarknetHeader header;  // of the darknet weights it came from, for the way back
 };
 
 struct LoadOptions {

@@ -91,6 +91,7 @@ fs::path write_run_report(const fs::path& folder, Trainer& trainer, const PhotoC
                     .worst = {},
                     .best = {},
                     .title = folder.filename().string()};
+  input.evaluation.preprocess = to_text(trainer.config().preprocess);
   std::vector<int> order(results.size());
   std::iota(order.begin(), order.end(), 0);
   const std::vector<double>& f1 = input.evaluation.image_f1;

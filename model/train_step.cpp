@@ -174,7 +174,7 @@ void TrainStep::begin_at(std::int64_t iteration) {
   runtime_.synchronize(executor_.stream());
 }
 
-void TrainStep::enqueue(int width, int height) {
+void TrainStep::reserve(int width, int height) {
   executor_.resize(photos_per_part(), height, width);
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     const int source = model_.network->heads[h].source;
@@ -182,6 +182,10 @@ void TrainStep::enqueue(int width, int height) {
     heads_[h].dlogits = executor_.gradient(source);
   }
   loss_workspace_.reserve(backend_.yolo_loss_workspace(loss_of(0)));
+}
+
+void TrainStep::enqueue(int width, int height) {
+  reserve(width, height);
   if (config_.ema > 0 && !ema_started_) {
     runtime_.copy(ema_.data(), executor_.values(), model_.params->values().size_bytes(), executor_.stream());
     ema_started_ = true;

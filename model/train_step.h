@@ -40,6 +40,8 @@ class TrainStep {
   // model; the averages and moments stay.
   void begin_at(std::int64_t iteration);
 
+  // Takes the memory for steps with pictures of the given size; without it the first such step does.
+  void reserve(int width, int height);
   // Puts the next step on the device, with pictures of the given size.
   void enqueue(int width, int height);
   // The oldest report that has not been asked for, waiting for it; none when there is none. On the CPU a report is

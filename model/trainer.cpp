@@ -20,6 +20,10 @@ double seconds_since(Clock::time_point start) {
 constexpr float kHeadWeightScale = 0.3f;
 constexpr float kEvalFloor = 0.001f;  // confidence floor of every mAP of a training
 
+int scaled_size(int size, float factor) {
+  return std::max(32, static_cast<int>(std::lround(static_cast<float>(size) * factor / 32)) * 32);
+}
+
 std::int64_t iterations_of(const TrainConfig& config, int photos) {
   if (config.epochs > 0)
     return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(config.epochs * photos / config.batch)));
@@ -55,6 +59,8 @@ Trainer::Trainer(Model& model, const TrainConfig& config, const PhotoCache& trai
   config_.schedule.seed = config_.seed;
   model_.preprocess = config_.preprocess;
   step_.emplace(model_, config_, train_, *options_.backend, options_.conv);
+  // All memory that will be needed is taken now: it had better be short before the first step than in the night.
+  for (const auto& [w, h] : sizes()) step_->reserve(w, h);
 }
 
 void Trainer::prepare_fresh_heads(const std::vector<int>& nodes) {
@@ -75,6 +81,16 @@ void Trainer::prepare_fresh_heads(const std::vector<int>& nodes) {
   step_->begin_at(iteration_);
 }
 
+// The largest size of multi-scale training, those of the stages, the network's own; at the end the one to begin with.
+std::vector<std::pair<int, int>> Trainer::sizes() const {
+  std::vector<std::pair<int, int>> all{{config_.width, config_.height}};
+  if (config_.multi_scale > 1)
+    all.emplace_back(scaled_size(config_.width, config_.multi_scale), scaled_size(config_.height, config_.multi_scale));
+  for (const SizeStage& stage : config_.stages) all.emplace_back(stage.width, stage.height);
+  all.push_back(size_at(0));
+  return all;
+}
+
 std::pair<int, int> Trainer::size_at(std::int64_t iteration) const {
   if (config_.multi_scale > 1) {
     // darknet.md 7.4: a new size every ten iterations, the network's own at the end so that statistics settle there.
@@ -83,8 +99,7 @@ std::pair<int, int> Trainer::size_at(std::int64_t iteration) const {
                                                          .stream = philox_stream(PhiloxUse::shuffle, 2)});
     float factor = 1 + philox_uniform(block.x) * (config_.multi_scale - 1);
     if (philox_uniform(block.y) < 0.5f) factor = 1 / factor;
-    const auto scaled = [&](int size) { return std::max(32, static_cast<int>(std::lround(size * factor / 32)) * 32); };
-    return {scaled(config_.width), scaled(config_.height)};
+    return {scaled_size(config_.width, factor), scaled_size(config_.height, factor)};
   }
   double begin = 0;
   for (const SizeStage& stage : config_.stages) {

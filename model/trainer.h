@@ -67,6 +67,7 @@ class Trainer {
   // Sets the biases of the heads' convolutions among `nodes` so that a fresh head starts by finding nothing.
   void prepare_fresh_heads(const std::vector<int>& nodes);
 
+  const TrainConfig& config() const { return config_; }
   TrainResult run();
   // One update. `run` does these until the end; timing calls them alone, and finish_steps() at last: a GPU is some
   // steps behind.
@@ -83,6 +84,7 @@ class Trainer {
   void check_parameters() const;
   void save_last();
   Checkpoint snapshot(bool with_state);
+  std::vector<std::pair<int, int>> sizes() const;
   std::pair<int, int> size_at(std::int64_t iteration) const;
   bool evaluation_due() const;
 

@@ -1,0 +1,160 @@
+// rook train from end to end: what lies in a run folder; interrupted, killed, gone on with.
+#include <csignal>
+
+#include "model/checkpoint.h"
+#include "model/train_config.h"
+#include "tests/app/cli_support.h"
+
+using namespace rook;
+using namespace rook::test;
+
+namespace {
+
+// The lines of metrics.jsonl, each of them valid JSON.
+std::vector<nlohmann::json> metrics_of(const fs::path& run) {
+  const std::string text = text_of(run / "metrics.jsonl");
+  std::vector<nlohmann::json> lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at);
+    REQUIRE(end != std::string::npos);
+    lines.push_back(nlohmann::json::parse(text.substr(at, end - at), nullptr, false));
+    REQUIRE(lines.back().is_object());
+    at = end + 1;
+  }
+  return lines;
+}
+
+// What of it must not depend on the clock.
+std::vector<nlohmann::json> timeless_metrics_of(const fs::path& run) {
+  std::vector<nlohmann::json> lines = metrics_of(run);
+  for (nlohmann::json& line : lines)
+    for (const char* key : {"seconds", "images_per_s"}) line.erase(key);
+  return lines;
+}
+
+std::size_t lines_in(const fs::path& file) {
+  if (!fs::exists(file)) return 0;
+  const ByteVector bytes = load(file);
+  return static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+}
+
+// Starts a training, waits for `lines` more lines of metrics, sends the signal; its exit status.
+int stopped(const Words& words, const fs::path& run, std::size_t lines, int signal, std::string& out) {
+  const TempFolder folder;
+  const std::size_t before = lines_in(run / "metrics.jsonl");
+  Child child(folder / ".", command_of(words), kQuietThreads);
+  CHECK(wait_for([&] { return !child.running() || lines_in(run / "metrics.jsonl") >= before + lines; }, 120));
+  const int status = child.end(signal);
+  out = child.out();
+  return status;
+}
+
+}  // namespace
+
+TEST_CASE("rook train: a run folder") {
+  const fs::path& run = tiny_run().run;
+  const std::string& said = tiny_run().training;
+  for (const char* text : {"12 training photos, 3 classes, 6 validation photos", "rook-nano at 64x64", "best mAP50",
+                           "after 60 iterations", "report.html"})
+    CHECK(shows(said, text));
+
+  const nlohmann::json config = nlohmann::json::parse(text_of(run / "config.json"));
+  CHECK(keys_of(config) ==
+        std::set<std::string>{"arch", "cfg", "classes", "data", "from", "merge", "train", "train_list"});
+  CHECK(config["classes"] == kPhotoClasses);
+  CHECK(to_json(train_config_from_json(config["train"])) == config["train"]);
+  CHECK(config["train"]["batch"] == 4);
+
+  int steps = 0, evaluations = 0;
+  for (const nlohmann::json& line : metrics_of(run)) {
+    if (line["type"] == "train") {
+      CHECK(line["iteration"] == ++steps);
+      for (const char* key : {"epoch", "loss", "box", "objectness", "classes", "iou", "gradient", "lr", "width",
+                              "height", "images_per_s", "seconds"})
+        CHECK_MESSAGE(line.at(key).is_number(), key);
+    } else {
+      CHECK(line["type"] == "eval");
+      CHECK(line["iteration"] == steps);
+      CHECK(line["split"] == "valid");
+      CHECK((line["map50"] >= 0 && line["map50"] <= 1 && line["map50_95"] <= line["map50"]));
+      ++evaluations;
+    }
+  }
+  CHECK(steps == 60);
+  CHECK(evaluations == 10);
+
+  for (const char* name : {"last.safetensors", "best.safetensors"}) {
+    const Model model = load_model((run / name).string());
+    CHECK(model.names == kPhotoClasses);
+    CHECK(model.network->width == 416);  // rook-nano's own; the size of the training stands in config.json
+  }
+  CHECK(read_checkpoint(run / "last.safetensors").state["iteration"] == 60);
+
+  const std::string report = text_of(run / "report.html");
+  CHECK(report.starts_with("<!DOCTYPE html>"));
+  CHECK(shows(report, "brought to size by"));
+  for (const char* outside : {"http:", "https:", "src=\"/", "<link", "@import"})
+    CHECK_MESSAGE(report.find(outside) == std::string::npos, outside);
+  for (const char* name : {"worst-1.jpg", "best-6.jpg"}) CHECK(io::read_image(run / "samples" / name).width == 64);
+}
+
+TEST_CASE("rook train: interrupted or killed, it goes on to the bit") {
+  const TempFolder folder;
+  const fs::path& data = tiny_run().data;
+  const fs::path whole = folder / "whole", parts = folder / "parts";
+  const Words start = train_words(data, parts, "40"),
+              again{"train", "--data", data.string(), "--resume", parts.string()};
+  output_of(train_words(data, whole, "40"));
+
+  std::string out;
+  CHECK(stopped(start, parts, 10, SIGINT, out) == 130);
+  CHECK(shows(out, "--resume"));
+  CHECK(shows(out, "interrupted after"));
+  const std::int64_t iteration = read_checkpoint(parts / "last.safetensors").state["iteration"].get<std::int64_t>();
+  CHECK((iteration >= 5 && iteration < 120));
+  CHECK(metrics_of(parts).back()["iteration"] == iteration);
+  CHECK(!fs::exists(parts / "report.html"));
+
+  CHECK(stopped(again, parts, 5, SIGKILL, out) == -SIGKILL);
+  REQUIRE(read_checkpoint(parts / "last.safetensors").state["iteration"] == iteration);
+  CHECK_NOTHROW(load_model((parts / "best.safetensors").string()));
+  append_text(parts / "metrics.jsonl", "{\"type\": \"train\", \"itera");  // as a kill may leave it
+
+  const std::string rest = output_of(again);
+  CHECK(shows(rest, "finished after 120 iterations"));
+  for (const char* name : {"last.safetensors", "best.safetensors"}) CHECK(load(parts / name) == load(whole / name));
+  CHECK(timeless_metrics_of(parts) == timeless_metrics_of(whole));
+  CHECK(text_of(parts / "config.json").size() > 100);
+}
+
+TEST_CASE("rook train: from another run, with other classes, with a list of photos") {
+  const TempFolder folder;
+  const fs::path& data = tiny_run().data;
+  append_text(folder / "list.txt", "photo-3.png\nphoto-5\n");
+  Words words = train_words(data, folder / "run", "3");
+  const Words more{"--from",       tiny_run().run.string(),
+                   "--merge",      "blue=red",
+                   "--train-list", (folder / "list.txt").string(),
+                   "--freeze",     "4",
+                   "--ema",        "0"};
+  words.insert(words.end(), more.begin(), more.end());
+  const std::string out = output_of(words);
+  CHECK(shows(out, "2 training photos, 2 classes"));
+  CHECK(shows(out, "[convolutional]"));  // the heads' layers, named as fresh
+  const Model before = load_model(tiny_run().run.string()), after = load_model((folder / "run").string());
+  CHECK(after.names == std::vector<std::string>{"red", "green"});
+  for (const Param& param : after.params->all()) {
+    if (param.node >= 4) continue;
+    const auto a = std::as_const(*before.params).value(*before.params->find(param.node, param.spec.role)),
+               b = std::as_const(*after.params).value(param);
+    CHECK_MESSAGE(std::equal(a.begin(), a.end(), b.begin(), b.end()), param.name);
+  }
+}
+
+TEST_CASE("rook train: a dry run writes nothing") {
+  const TempFolder folder;
+  Words words = train_words(tiny_run().data, folder / "run", "3");
+  words.emplace_back("--dry-run");
+  CHECK(shows(output_of(words), "12 training photos"));
+  CHECK(!fs::exists(folder / "run"));
+}
