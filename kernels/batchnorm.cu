@@ -43,7 +43,7 @@ struct Normaliser {
 // ---------------------------------------------------------------------------------------------------- forward
 
 // Moments of each chunk of pixels. A thread shifts its values by the first of them, so that its sums keep their digits
-// where |mean| >> std.
+// where |mean| >> std; the threads' means are kept as differences from the first value of the chunk.
 template <int N, class T>
 __global__ void __launch_bounds__(kTileThreads)
     chunk_moments(View<const T> z /* [pixels, K] */, ChannelTiles tiles, PartialMoments partials) {
@@ -62,14 +62,18 @@ __global__ void __launch_bounds__(kTileThreads)
       squares[i] += d * d;
     }
   }
+  float base[N] = {};
+  if (place.active) load_floats<N>(z.at(place.begin - place.row, channel), base);
   Moments moments[N];
 #pragma unroll
-  for (int i = 0; i < N; ++i) moments[i] = moments_of(shift[i], sum[i], squares[i], static_cast<float>(place.count()));
+  for (int i = 0; i < N; ++i)
+    moments[i] = moments_of(shift[i] - base[i], sum[i], squares[i], static_cast<float>(place.count()));
   reduce_rows(place, tiles.tile, moments, block_shared<RowResults<N, Moments>>(), MergeMoments{});
   if (place.active && place.row == 0) {
 #pragma unroll
     for (int i = 0; i < N; ++i)
-      partials.of[std::int64_t{channel + i} * partials.blocks + blockIdx.y] = {moments[i].mean, moments[i].deviations};
+      partials.of[std::int64_t{channel + i} * partials.blocks + blockIdx.y] = {base[i], moments[i].mean,
+                                                                               moments[i].deviations};
   }
 }
 
@@ -86,16 +90,17 @@ __global__ void __launch_bounds__(kFinishThreads)
     finish_moments(PartialMoments partials, std::int64_t pixels, int channels, Statistics out) {
   const int channel = static_cast<int>(blockIdx.x) * (kFinishThreads / kWarp) + warp();
   const bool active = channel < channels;
-  const float2* of = partials.of + std::int64_t{active ? channel : 0} * partials.blocks;
+  const PartialMoments::Part* of = partials.of + std::int64_t{active ? channel : 0} * partials.blocks;
+  const auto mean_of = [&](int b) { return double{of[b].shift} + of[b].mean; };
   const auto count = [&](int b) {
     return static_cast<double>(min(partials.pixels_per_block, pixels - b * partials.pixels_per_block));
   };
   double mean = 0, deviations = 0;
-  for (int b = lane(); b < partials.blocks; b += kWarp) mean += count(b) * of[b].x;
+  for (int b = lane(); b < partials.blocks; b += kWarp) mean += count(b) * mean_of(b);
   mean = warp_sum(mean) / static_cast<double>(pixels);
   for (int b = lane(); b < partials.blocks; b += kWarp) {
-    const double delta = of[b].x - mean;
-    deviations += of[b].y + count(b) * delta * delta;
+    const double delta = mean_of(b) - mean;
+    deviations += of[b].deviations + count(b) * delta * delta;
   }
   deviations = warp_sum(deviations);
   if (!active || lane() != 0) return;  // nothing is waited for below
@@ -256,9 +261,8 @@ ChannelTiles plan_sums(const Tensor& z, int vector) {
   return plan_tiles(z.pixels(), z.c, vector, pixels_per_sum(z));
 }
 
-std::size_t partial_bytes(const Tensor& z) {
-  return static_cast<std::size_t>(ceil_divide(z.pixels(), pixels_per_sum(z))) * static_cast<std::size_t>(z.c) *
-         sizeof(float2);
+std::size_t partial_sums(const Tensor& z) {
+  return static_cast<std::size_t>(ceil_divide(z.pixels(), pixels_per_sum(z))) * static_cast<std::size_t>(z.c);
 }
 
 Grid finish_grid(int channels) {
@@ -283,7 +287,7 @@ void launch_normalise(const LaunchSite& site, const char* operation, const Tenso
 // ---------------------------------------------------------------------------------------------------- launchers
 
 std::size_t batchnorm_forward_workspace(const BatchNormForward& args) {
-  return partial_bytes(args.z);
+  return partial_sums(args.z) * sizeof(PartialMoments::Part);
 }
 
 void batchnorm_forward(const BatchNormForward& args, Stream stream) {
@@ -292,8 +296,8 @@ void batchnorm_forward(const BatchNormForward& args, Stream stream) {
   check(args.workspace != nullptr, "batchnorm_forward", "there is no workspace");
   const LaunchSite site = stream;
   const Tensor& z = args.z;
-  const PartialMoments partials{static_cast<float2*>(args.workspace), ceil_divide(z.pixels(), pixels_per_sum(z)),
-                                pixels_per_sum(z)};
+  const PartialMoments partials{static_cast<PartialMoments::Part*>(args.workspace),
+                                ceil_divide(z.pixels(), pixels_per_sum(z)), pixels_per_sum(z)};
   with_storage("batchnorm_forward", z.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
     const int vector = vector_of(kVector<T>, {z});
@@ -322,7 +326,7 @@ void batchnorm_inference(const BatchNormInference& args, Stream stream) {
 }
 
 std::size_t batchnorm_backward_workspace(const BatchNormBackward& args) {
-  return partial_bytes(args.z) + static_cast<std::size_t>(args.z.c) * sizeof(float2);
+  return (partial_sums(args.z) + static_cast<std::size_t>(args.z.c)) * sizeof(float2);
 }
 
 void batchnorm_backward(const BatchNormBackward& args, Stream stream) {

@@ -34,7 +34,10 @@ __device__ __forceinline__ Moments moments_of(float shift, float sum, float squa
 // What a pass over the output leaves per channel and block: blocks of `pixels_per_block` pixels, the last one of what
 // remains.
 struct PartialMoments {
-  float2* of;  // [K, blocks]: mean, deviations
+  struct Part {
+    float shift, mean, deviations;  // mean is that of value - shift: where |mean| >> std, one float does not hold both
+  };
+  Part* of;  // [K, blocks]
   int blocks;
   std::int64_t pixels_per_block;
 };
