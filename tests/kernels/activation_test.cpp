@@ -8,31 +8,9 @@
 #include "kernels/names.h"
 #include "kernels/ops.h"
 #include "kernels/ref/activation.h"
-#include "tests/cases.h"
-#include "tests/support.h"
+#include "tests/kernels/activation_cases.h"
 
 namespace rook::test {
-namespace {
-
-constexpr int kActivations = static_cast<int>(Activation::ramp) + 1;
-
-// Tensors of one case: slices as it says, filled for one seed.
-struct Tensors {
-  TestTensor x, y, dy, dx;
-};
-
-Tensors make(const NhwcCase& shape, DType dtype, DType gradient, Random& random) {
-  Tensors t{{dtype, shape.n, shape.h, shape.w, shape.c, shape.in.before, shape.in.after},
-            {gradient, shape.n, shape.h, shape.w, shape.c, shape.out.before, shape.out.after},
-            {gradient, shape.n, shape.h, shape.w, shape.c, shape.out.before, shape.out.after},
-            {gradient, shape.n, shape.h, shape.w, shape.c, shape.in.before, shape.in.after}};
-  t.x.fill_normal(random, 0, 3);
-  t.dy.fill_normal(random);
-  return t;
-}
-
-}  // namespace
-
 TEST_CASE("names of activations and dtypes lead back to them") {
   for (int i = 0; i < kActivations; ++i) {
     const auto activation = static_cast<Activation>(i);
@@ -171,58 +149,10 @@ TEST_CASE("activations: cpu formulas have float accuracy everywhere, for one flo
 }
 
 TEST_CASE("activation_forward: cpu is ref, on every shape") {
-  Random random(17);
-  int index = 0;
-  for (const NhwcCase& shape : kNhwcCases) {
-    CAPTURE(std::string(shape.name));
-    for (const DType in : kStorageTypes) {
-      for (const DType out : kStorageTypes) {
-        const auto activation = static_cast<Activation>(index++ % kActivations);
-        CAPTURE(std::string(name_of(activation)));
-        Tensors t = make(shape, in, out, random);
-        TestTensor expected(DType::f64, shape.n, shape.h, shape.w, shape.c);
-        ref::activation_forward({.x = t.x.converted(DType::f64), .y = expected, .activation = activation});
-        cpu::activation_forward({.x = t.x, .y = t.y, .activation = activation});
-        check_close("y", t.y, expected, tolerance_of(out));
-        CHECK(t.x.guards_intact());
-        if (in != out) continue;
-        cpu::activation_forward({.x = t.x, .y = t.x, .activation = activation});
-        CHECK(same_bits(t.x, t.y));
-      }
-    }
-  }
+  test_activation_forward(cpu_subject());
 }
-
 TEST_CASE("activation_backward: cpu is ref, on every shape, overwriting, accumulating, and in place") {
-  Random random(19);
-  int index = 0;
-  for (const NhwcCase& shape : kNhwcCases) {
-    CAPTURE(std::string(shape.name));
-    for (const DType in : kStorageTypes) {
-      for (const DType gradient : kStorageTypes) {
-        const auto activation = static_cast<Activation>(index++ % kActivations);
-        CAPTURE(std::string(name_of(activation)));
-        Tensors t = make(shape, in, gradient, random);
-        const TestTensor x64 = t.x.converted(DType::f64), dy64 = t.dy.converted(DType::f64);
-        TestTensor expected(DType::f64, shape.n, shape.h, shape.w, shape.c);
-        for (const Grad mode : {Grad::overwrite, Grad::accumulate}) {
-          if (mode == Grad::accumulate) {
-            t.dx.fill_normal(random);
-            expected.copy_from(t.dx);
-          }
-          ref::activation_backward({.x = x64, .dy = dy64, .dx = expected, .activation = activation, .mode = mode});
-          cpu::activation_backward({.x = t.x, .dy = t.dy, .dx = t.dx, .activation = activation, .mode = mode});
-          check_close("dx", t.dx, expected, {1e-5, tolerance_of(gradient).relative + 4e-6});
-        }
-        const TestTensor before = t.dx;
-        cpu::activation_backward({.x = t.x, .dy = t.dy, .dx = t.dx, .activation = activation, .mode = Grad::none});
-        CHECK(same_bits(before, t.dx));
-        cpu::activation_backward({.x = t.x, .dy = t.dy, .dx = t.dx, .activation = activation});
-        cpu::activation_backward({.x = t.x, .dy = t.dy, .dx = t.dy, .activation = activation});
-        CHECK(same_bits(t.dy, t.dx));
-      }
-    }
-  }
+  test_activation_backward(cpu_subject());
 }
 
 TEST_CASE("activation: arguments that do not fit are errors") {
