@@ -1,7 +1,8 @@
 // The row "depthwise": filter k sees channel k / multiplier alone, multiplier = K / C. Little arithmetic per byte, so
 // no shared memory but vectors along the channels: fprop and dgrad gather (kernels/conv_axis.h),
 //   out[pixel, channel] = sum over taps of source[pixel moved by the tap, channel] weights[tap, channel],
-// and wgrad sums dy times the moved x over pixels in two stages.
+// and wgrad sums dy times the moved x over pixels in two stages. Weights stay f32 whatever the storage: they are few,
+// and deep networks of such layers lose most by rounding them.
 #include "kernels/activation_math.h"
 #include "kernels/conv_axis.h"
 #include "kernels/conv_pack.cuh"
@@ -39,8 +40,8 @@ struct DepthwiseGather {
 // Pointers to the channels of a thread.
 template <class In>
 struct ChannelPair {
-  const In* source;   // of pixel 0
-  const In* weights;  // of tap 0
+  const In* source;      // of pixel 0
+  const float* weights;  // of tap 0
 };
 
 // sums[i] += source weights for the run of outputs that begins at `first`, in the row y.
@@ -48,11 +49,13 @@ template <class In, int V>
 __device__ __forceinline__ void gather_run(const DepthwiseGather& g, const GatherAxis& down, const GatherAxis& across,
                                            const ChannelPair<In>& from, int image, int y, int first,
                                            float (&sums)[kRun][V]) {
+#pragma unroll 1
   for (int r = 0; r < down.taps; ++r) {
     const int from_y = down.source_first + y * down.source_step + r * down.tap_source_step;
     if (static_cast<unsigned>(from_y) >= static_cast<unsigned>(g.source_h)) continue;
     const In* row = from.source + (std::int64_t{image} * g.source_h + from_y) * g.source_w * g.source_c;
     const int filter_row = (down.tap_first + r * down.tap_step) * g.geometry.s;
+#pragma unroll 1
     for (int s = 0; s < across.taps; ++s) {
       const int tap = filter_row + across.tap_first + s * across.tap_step;
       float weights[V];
@@ -74,7 +77,7 @@ __device__ __forceinline__ void gather_run(const DepthwiseGather& g, const Gathe
 // (channels, run of outputs); block (runs, channels, phase).
 template <class In, class Out, int V>
 __global__ void __launch_bounds__(kThreads)
-    depthwise_kernel(const DepthwiseGather g, const In* source, const In* weights, Out* out) {
+    depthwise_kernel(const DepthwiseGather g, const In* source, const float* weights, Out* out) {
   const GatherAxis down = g.down(static_cast<int>(blockIdx.z)), across = g.across(static_cast<int>(blockIdx.z));
   const unsigned runs_across = static_cast<unsigned>((across.count + kRun - 1) / kRun);
   const unsigned run = blockIdx.x * blockDim.y + threadIdx.y;
@@ -87,6 +90,7 @@ __global__ void __launch_bounds__(kThreads)
   const int first = static_cast<int>(run % runs_across) * kRun;
   float sums[kRun][V] = {};
   const int terms = g.dgrad ? g.multiplier : 1;  // channels of the source that belong to one of the output
+#pragma unroll 1
   for (int term = 0; term < terms; ++term) {
     const int filter = g.dgrad ? channel * g.multiplier + term : channel;
     const int from = g.dgrad ? filter : channel / g.multiplier;
@@ -210,7 +214,7 @@ void launch_gather(const DepthwiseGather& gather, const Tensor& source, const vo
   const Grid grid{.blocks = {static_cast<unsigned>((runs + run_lanes - 1) / run_lanes),
                              static_cast<unsigned>(divide_up(vectors, lanes)), static_cast<unsigned>(gather.phases())},
                   .threads = {static_cast<unsigned>(lanes), static_cast<unsigned>(run_lanes)}};
-  launch(stream, grid, depthwise_kernel<In, Out, V>, gather, source.as<const In>(), static_cast<const In*>(weights),
+  launch(stream, grid, depthwise_kernel<In, Out, V>, gather, source.as<const In>(), static_cast<const float*>(weights),
          out.as<Out>());
 }
 
@@ -315,9 +319,9 @@ constexpr ConvRow kRow{
     .name = "depthwise",
     .supports = supports,
     .workspace = workspace,
-    .packed_bytes = [](const ConvProblem& problem) { return packed_depthwise_bytes(problem, problem.x); },
+    .packed_bytes = [](const ConvProblem& problem) { return packed_depthwise_bytes(problem, DType::f32); },
     .pack = [](const ConvProblem& problem, const float* weights, void* packed,
-               Stream stream) { pack_depthwise(problem, weights, problem.x, packed, stream); },
+               Stream stream) { pack_depthwise(problem, weights, DType::f32, packed, stream); },
     .run = run};
 
 }  // namespace

@@ -145,6 +145,7 @@ template <class In, int V>
 __device__ __forceinline__ void load_gradients(const Tiling& t, const TilePlace& place, const In* dy, int filter0,
                                                float* gradients) {
   constexpr int kPieces = kPartFilters / V;
+#pragma unroll 4
   for (int i = static_cast<int>(threadIdx.x); i < kWgradPixels * kPieces; i += kThreads) {
     const int pixel = i / kPieces, filter = filter0 + i % kPieces * V;
     const int y = place.y + pixel / kTileWidth, x = place.x + pixel % kTileWidth;
@@ -159,7 +160,7 @@ __device__ __forceinline__ void load_gradients(const Tiling& t, const TilePlace&
 // x [n, h, w, C], dy [n, p, q, K], partial [gridDim.x, K, R, S, C]. Block (range of tiles, filters, columns); shared
 // memory: gradients [kWgradPixels, kPartFilters], patch. The lanes of a warp hold 4 times 8 sums of 8 by 4.
 template <class In, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     first_wgrad_kernel(const Tiling t, int tiles_per_block, const In* x, const In* dy, float* partial) {
   float* const gradients = dynamic_shared<float>();
   float* const patch = gradients + kWgradPixels * kPartFilters;

@@ -182,7 +182,7 @@ __device__ __forceinline__ void write_out(const Gather& g, const GatherAxis& dow
 // source [n, source_h, source_w, groups channels], weights [groups, R, S, channels, weights_pitch],
 // out [n, out_h, out_w, groups columns]. Block (tile, phase and group).
 template <class In, class Out, int V, class T>
-__global__ void __launch_bounds__(T::kThreads)
+__global__ void __launch_bounds__(T::kThreads, V > 1 ? 4 : 3)
     gather_kernel(const Gather g, const In* source, const In* weights, Out* out) {
   Stages<T>& stages = block_shared<Stages<T>>();
   const int group = static_cast<int>(blockIdx.y) / g.phases(), phase = static_cast<int>(blockIdx.y) % g.phases();

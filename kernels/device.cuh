@@ -65,9 +65,14 @@ __device__ __forceinline__ void store(T* to, const Vec<T, N>& values) {
 // As floats, N at once.
 template <int N, class T>
 __device__ __forceinline__ void load_floats(const T* from, float (&values)[N]) {
-  const Vec<T, N> read = load<N>(from);
+  constexpr int kPiece = N < kVector<T> ? N : kVector<T>;  // no access is wider than 16 bytes
+  static_assert(N % kPiece == 0);
 #pragma unroll
-  for (int i = 0; i < N; ++i) values[i] = to_float(read.v[i]);
+  for (int first = 0; first < N; first += kPiece) {
+    const Vec<T, kPiece> read = load<kPiece>(from + first);
+#pragma unroll
+    for (int i = 0; i < kPiece; ++i) values[first + i] = to_float(read.v[i]);
+  }
 }
 
 template <int N, class T>

@@ -80,9 +80,8 @@ bool are_aligned(std::initializer_list<const void*> arrays) {
 
 struct PartialNorm {
   double sum;
-  std::int32_t bad;  // segment, kNone without
+  std::int32_t bad;  // the last segment that is not finite, -1 without
 };
-constexpr std::int32_t kNone = std::numeric_limits<std::int32_t>::max();
 
 struct NormShared {
   WarpResults<double> sums;
@@ -92,14 +91,14 @@ struct NormShared {
 // The block's result, in every thread.
 __device__ __forceinline__ PartialNorm reduce_norm(double sum, std::int32_t bad) {
   auto& shared = block_shared<NormShared>();
-  return {block_sum(sum, shared.sums), block_reduce<Min>(bad, shared.bad, kNone)};
+  return {block_sum(sum, shared.sums), block_reduce<Max>(bad, shared.bad, -1)};
 }
 
 // gradient [arena], partials [kBlocks]
 __global__ void __launch_bounds__(kThreads)
     partial_norm_kernel(const float* gradient, Segments segments, PartialNorm* partials, bool vectors) {
   double sum = 0;
-  std::int32_t bad = kNone;
+  std::int32_t bad = -1;
   for_parts(segments, [&](int segment, std::int64_t begin, std::int64_t end) {
     for_elements(begin, end, vectors, [&](auto width, std::int64_t i) {
       float values[width.value];
@@ -108,7 +107,7 @@ __global__ void __launch_bounds__(kThreads)
       for (int k = 0; k < width.value; ++k) {
         sum += double{values[k]} * values[k];
         const bool finite = std::abs(values[k]) <= std::numeric_limits<float>::max();
-        if (!finite && segment < bad) bad = segment;
+        if (!finite) bad = segment;
       }
     });
   });
@@ -119,15 +118,15 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads)
     total_norm_kernel(const PartialNorm* partials, double* sum_of_squares, std::int32_t* bad_segment) {
   double sum = 0;
-  std::int32_t bad = kNone;
+  std::int32_t bad = -1;
   for (int i = static_cast<int>(threadIdx.x); i < kBlocks; i += kThreads) {
     sum += partials[i].sum;
-    bad = min(bad, partials[i].bad);
+    bad = max(bad, partials[i].bad);
   }
   const PartialNorm result = reduce_norm(sum, bad);
   if (threadIdx.x == 0) {
     *sum_of_squares = result.sum;
-    *bad_segment = result.bad == kNone ? -1 : result.bad;
+    *bad_segment = result.bad;
   }
 }
 

@@ -127,21 +127,20 @@ __global__ void __launch_bounds__(kTileThreads, 3)
       const PoolRange window = axes.h.taps(oy);
       float best[N];
       unsigned chosen[N], taps[N];
-      for (int r = window.begin; r < window.end; ++r) {
+      const auto read = [&](int r, float(&values)[N], unsigned(&places)[N]) {
         const int at = ((axes.h.start(oy) + r - first_row) * tile.w + t) * kChannels + in_chunk;
-        float values[N];
         load_floats<N>(best_of_row + at, values);
+        set_all(places, r * axes.w.size);
         if constexpr (kTaps) {
           const Vec<std::uint8_t, N> columns = load<N>(column_of_row + at);
 #pragma unroll
-          for (int k = 0; k < N; ++k) taps[k] = static_cast<unsigned>(r * axes.w.size) + columns.v[k];
-        } else {
-          set_all(taps, 0);
+          for (int k = 0; k < N; ++k) places[k] += columns.v[k];
         }
-        if (r == window.begin) {
-#pragma unroll
-          for (int k = 0; k < N; ++k) best[k] = values[k], chosen[k] = taps[k];
-        }
+      };
+      read(window.begin, best, chosen);
+      for (int r = window.begin + 1; r < window.end; ++r) {
+        float values[N];
+        read(r, values, taps);
         take_better(values, taps, best, chosen);
       }
       store_floats<N>(pixel_at<T>(args.y, n, oy, ox0 + t) + c, best);

@@ -16,7 +16,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "kernels/augment_plan.h"
+#include "kernels/augment_math.h"
 #include "kernels/bfloat16.h"
 #include "kernels/ops.h"
 #include "kernels/step.h"
@@ -27,8 +27,7 @@ namespace {
 using Float4 [[gnu::vector_size(16)]] = float;
 using Int4 [[gnu::vector_size(16)]] = std::int32_t;
 
-constexpr int kBand = 32;        // rows of one piece of work
-constexpr float kGrey = 127.5f;  // outside the photo
+constexpr int kBand = 32;  // rows of one piece of work
 
 // What a thread needs to make a row.
 struct Scratch {
@@ -45,24 +44,13 @@ struct Scratch {
         pixels((std::size_t(out_width) + 3) / 4 * 16) {}
 };
 
-struct Tap {
-  std::int32_t index;
-  float weight;  // of index + 1
-};
-
-Tap tap_at(double coordinate, int size) {
-  const double position = std::clamp(coordinate - 0.5, 0.0, size - 1.0);
-  const auto index = static_cast<std::int32_t>(position);
-  return {index, static_cast<float>(position - index)};
-}
-
 // Taps of the columns on the photo; the line holds the columns between, and one beyond the last (weight 0 at the
 // border).
 void prepare_columns(const AugmentPatch& patch, const CachedImage& photo, Scratch& scratch) {
   const int count = patch.seen_x1 - patch.seen_x0;
   std::int32_t low = photo.width, high = 0;
   for (int i = 0; i < count; ++i) {
-    const Tap tap = tap_at(patch.offset_x + patch.scale_x * (patch.seen_x0 + i + 0.5), photo.width);
+    const AugmentTap tap = augment_tap(patch.offset_x + patch.scale_x * (patch.seen_x0 + i + 0.5), photo.width);
     scratch.columns[i] = tap.index;
     scratch.weights[i] = tap.weight;
     low = std::min(low, tap.index);
@@ -74,7 +62,7 @@ void prepare_columns(const AugmentPatch& patch, const CachedImage& photo, Scratc
 }
 
 void blend_rows(const AugmentPatch& patch, const CachedImage& photo, int row, Scratch& scratch) {
-  const Tap tap = tap_at(patch.offset_y + patch.scale_y * (row + 0.5), photo.height);
+  const AugmentTap tap = augment_tap(patch.offset_y + patch.scale_y * (row + 0.5), photo.height);
   const std::int64_t stride = std::int64_t{photo.width} * 3;
   const std::uint8_t* first = photo.pixels + tap.index * stride + scratch.line_begin;
   const std::uint8_t* second = tap.index + 1 < photo.height ? first + stride : first;
@@ -99,17 +87,6 @@ void read_columns(int count, Scratch& scratch) {
   }
 }
 
-// Lane by lane. Written on vectors because GCC, left alone, keeps the choices of the colour change as branches.
-Float4 larger(Float4 a, Float4 b) {
-  return a > b ? a : b;
-}
-Float4 smaller(Float4 a, Float4 b) {
-  return a < b ? a : b;
-}
-Float4 clamp(Float4 x, float limit) {
-  return larger(Float4{}, smaller(limit + Float4{}, x));
-}
-
 // Four pixels of four channels to four channels of four pixels, and back.
 void transpose(Float4& a, Float4& b, Float4& c, Float4& d) {
   const Float4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
@@ -120,33 +97,20 @@ void transpose(Float4& a, Float4& b, Float4& c, Float4& d) {
   d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 
-// One channel of HSV to RGB (the k-formula): value - chroma * clamp(min(k, 4 - k), 0, 1), k = (n + hue) mod 6 with hue
-// in sixths, not negative, and n = 5, 3, 1 for red, green, blue. Kept to 0..255.
-Float4 channel_of(Float4 hue, float n, Float4 value, Float4 chroma) {
-  const Float4 sum = n + hue;
-  const Float4 turns = __builtin_convertvector(__builtin_convertvector(sum * (1.0f / 6), Int4), Float4);
-  const Float4 k = sum - 6 * turns;
-  return clamp(value - chroma * clamp(smaller(k, 4 - k), 1), 255);
-}
+struct TruncateLanes {
+  Float4 operator()(Float4 x) const { return __builtin_convertvector(__builtin_convertvector(x, Int4), Float4); }
+};
 
-// darknet's float HSV change (darknet.md 8.4). Saturation is chroma / value, so value * saturation' is the chroma
-// scaled by both factors: no division by the value. Works on whole groups of four pixels.
+// Whole groups of four pixels at once: on vectors because GCC, left alone, keeps the choices of the colour change as
+// branches.
 void recolour(const AugmentPatch& patch, int count, float* pixels) {
-  const float turn = 6 + 6 * patch.hue, exposure = patch.exposure, scale = patch.exposure * patch.saturation;
+  const ColourChange<Float4, TruncateLanes> change(patch, {});
   for (int i = 0; i < count; i += 4) {
     Float4 group[4];
     std::memcpy(group, pixels + std::size_t{4} * i, sizeof group);
-    Float4 &r = group[0], &g = group[1], &b = group[2];
-    transpose(r, g, b, group[3]);
-    const Float4 high = larger(r, larger(g, b)), delta = high - smaller(r, smaller(g, b));
-    const Float4 inverse = 1 / (delta + 1e-6f);  // grey: the chroma is 0, any hue does
-    const Float4 not_red = g == high ? 2 + (b - r) * inverse : 4 + (r - g) * inverse;
-    const Float4 hue = turn + (r == high ? (g - b) * inverse : not_red);
-    const Float4 value = exposure * high, chroma = scale * delta;
-    r = channel_of(hue, 5, value, chroma);
-    g = channel_of(hue, 3, value, chroma);
-    b = channel_of(hue, 1, value, chroma);
-    transpose(r, g, b, group[3]);
+    transpose(group[0], group[1], group[2], group[3]);
+    change.apply(group[0], group[1], group[2]);
+    transpose(group[0], group[1], group[2], group[3]);
     std::memcpy(pixels + std::size_t{4} * i, group, sizeof group);
   }
 }
@@ -177,7 +141,7 @@ void store_pixels(const float* pixels, int count, std::int64_t pitch, T* out) {
 
 template <class T>
 void fill_grey(int count, std::int64_t pitch, T* out) {
-  for (int i = 0; i < count; ++i) std::fill_n(out + i * pitch, 3, from255<T>(kGrey));
+  for (int i = 0; i < count; ++i) std::fill_n(out + i * pitch, 3, from255<T>(kAugmentGrey));
 }
 
 // Rows [begin, end) of a patch.
@@ -202,42 +166,14 @@ void render(const Augment& args, int output, const AugmentPatch& patch, int begi
   }
 }
 
-// Part of an axis, in output pixels.
-struct Interval {
-  double low, high;
-  double length() const { return std::max(0.0, high - low); }
-  Interval within(double from, double to) const { return {std::max(low, from), std::min(high, to)}; }
-};
-
-Interval transform(double centre, double size, double scale, double offset, int photo_size) {
-  const double middle = (centre * photo_size - offset) / scale, half = std::abs(size / 2 * photo_size / scale);
-  return {middle - half, middle + half};
-}
-
-// Truths of the patches in their order: moved with the pixels, cut at the output's edge (mosaic_bound: the quadrant's),
-// left out when less than min_visible of the area lies in the quadrant, or nothing, or when thinner than a pixel. What
-// is beyond max_truths after that is lost.
+// Truths of the patches in their order. What is beyond max_truths is lost.
 void write_truths(const Augment& args, const AugmentPlan& plan, int output) {
-  const int width = args.y.w, height = args.y.h;
   Truth* truths = args.truths + std::int64_t{output} * args.max_truths;
   int count = 0;
   for (int p = 0; p < plan.patches; ++p) {
-    const AugmentPatch& patch = plan.patch[p];
-    const CachedImage& photo = args.images[patch.image];
+    const CachedImage& photo = args.images[plan.patch[p].image];
     for (int t = 0; t < photo.truth_count && count < args.max_truths; ++t) {
-      const Truth& truth = photo.truths[t];
-      const Interval x = transform(truth.x, truth.w, patch.scale_x, patch.offset_x, photo.width);
-      const Interval y = transform(truth.y, truth.h, patch.scale_y, patch.offset_y, photo.height);
-      const Interval seen_x = x.within(patch.x0, patch.x1), seen_y = y.within(patch.y0, patch.y1);
-      const double seen = seen_x.length() * seen_y.length();
-      if (!(seen > 0) || !(seen >= args.spec.min_visible * (x.length() * y.length()))) continue;
-      const Interval kept_x = args.spec.mosaic_bound ? seen_x : x.within(0, width);
-      const Interval kept_y = args.spec.mosaic_bound ? seen_y : y.within(0, height);
-      if (!(kept_x.length() >= 1) || !(kept_y.length() >= 1)) continue;
-      truths[count++] = {static_cast<float>((kept_x.low + kept_x.high) / 2 / width),
-                         static_cast<float>((kept_y.low + kept_y.high) / 2 / height),
-                         static_cast<float>(kept_x.length() / width), static_cast<float>(kept_y.length() / height),
-                         truth.cls};
+      if (place_truth(args, plan.patch[p], photo, photo.truths[t], truths[count])) ++count;
     }
   }
   args.truth_counts[output] = count;
@@ -271,6 +207,7 @@ void augment_to(const Augment& args) {
 void augment(const Augment& given, Stream) {
   const Augment args = with_step(given);
   check_augment(args);
+  check_augment_lists(args);
   switch (args.y.dtype) {
     case DType::f32:
       return augment_to<float>(args);

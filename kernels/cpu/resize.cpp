@@ -1,8 +1,5 @@
-// Resizing of a u8 photo to a network input or to the training cache: half-pixel bilinear (cv2 INTER_LINEAR), darknet's
-// align-corners bilinear, or an antialiased triangle filter (PIL BILINEAR), all as separable sums with precomputed
-// weights.
-//
-//   y[p,q,c] = sum_i V[p,i] sum_j H[q,j] x[i,j,c]
+// Resizing of a u8 photo to a network input or to the training cache (kernels/resize_plan.h), as separable sums with
+// precomputed weights.
 //
 // Each output row first sums its source rows into one line of floats (contiguous, so plain vector code), then picks the
 // columns from that line. Nothing is rounded before the end, so results differ from cv2's and PIL's fixed point by a
@@ -20,13 +17,12 @@
 #include "base/error.h"
 #include "kernels/bfloat16.h"
 #include "kernels/ops.h"
+#include "kernels/resize_plan.h"
 
 namespace rook::cpu {
 namespace {
 
 using Float4 [[gnu::vector_size(16)]] = float;
-
-constexpr float kFill = 127.5f;  // letterbox bars: 0.5, or 128 as u8
 
 // Weights of one axis: output i is the sum of `taps` consecutive source elements from first[i]. Taps that reach beyond
 // the source have weight 0.
@@ -39,34 +35,27 @@ struct Axis {
 Axis linear_axis(Resampling resampling, int in, int out) {
   Axis axis{.taps = 2, .first = std::vector<int>(out), .weights = std::vector<float>(std::size_t{2} * out)};
   for (int i = 0; i < out; ++i) {
-    double position = (i + 0.5) * in / out - 0.5;
-    if (resampling == Resampling::align_corners) {
-      position = i == out - 1 ? in - 1 : static_cast<double>(i) * (in - 1) / (out - 1);
-    }
-    position = std::clamp(position, 0.0, in - 1.0);
-    axis.first[i] = static_cast<int>(position);
-    axis.weights[2 * i + 1] = static_cast<float>(position - axis.first[i]);
-    axis.weights[2 * i] = 1 - axis.weights[2 * i + 1];
+    const LinearTaps taps = linear_at(resampling, i, in, out);
+    axis.first[i] = taps.first;
+    axis.weights[2 * i] = 1 - taps.weight;
+    axis.weights[2 * i + 1] = taps.weight;
   }
   return axis;
 }
 
-// A triangle of half width in / out about the centre of the output pixel: the bilinear filter at the scale of the
-// output.
 Axis triangle_axis(int in, int out) {
-  const double ratio = static_cast<double>(in) / out;
-  Axis axis{.taps = 2 * static_cast<int>(std::ceil(ratio)) + 1, .first = std::vector<int>(out), .weights = {}};
+  Axis axis{.taps = triangle_at(0, in, out).taps, .first = std::vector<int>(out), .weights = {}};
   axis.weights.resize(static_cast<std::size_t>(axis.taps) * out);
   std::vector<double> weights(axis.taps);
   for (int i = 0; i < out; ++i) {
-    const double centre = (i + 0.5) * ratio;
-    const int first = std::max(0, static_cast<int>(std::floor(centre - ratio)));
+    const TriangleTaps taps = triangle_at(i, in, out);
     double sum = 0;
     for (int t = 0; t < axis.taps; ++t) {
-      weights[t] = first + t < in ? std::max(0.0, 1 - std::abs(first + t + 0.5 - centre) / ratio) : 0;
+      const double distance = std::abs(taps.first + t + 0.5 - taps.centre);
+      weights[t] = taps.first + t < in ? std::max(0.0, 1 - distance / taps.ratio) : 0;
       sum += weights[t];
     }
-    axis.first[i] = first;
+    axis.first[i] = taps.first;
     for (int t = 0; t < axis.taps; ++t) {
       axis.weights[static_cast<std::size_t>(i) * axis.taps + t] = static_cast<float>(weights[t] / sum);
     }
@@ -75,11 +64,7 @@ Axis triangle_axis(int in, int out) {
 }
 
 Axis make_axis(Resampling resampling, int in, int out) {
-  // Enlarged, the triangle is as wide as a source pixel: that is half-pixel bilinear.
-  if (resampling == Resampling::area) {
-    return in > out ? triangle_axis(in, out) : linear_axis(Resampling::half_pixel, in, out);
-  }
-  return linear_axis(resampling, in, out);
+  return is_triangle(resampling, in, out) ? triangle_axis(in, out) : linear_axis(resampling, in, out);
 }
 
 // line[j] (=|+=) sum of two, four rows: several at once, so that the line is read and written less often.
@@ -160,33 +145,14 @@ void store_pixels(const float* values, int columns, int channels, std::int64_t p
 
 template <class T>
 void fill_pixels(int columns, int channels, std::int64_t pitch, T* out) {
-  for (int column = 0; column < columns; ++column) std::fill_n(out + column * pitch, channels, from255<T>(kFill));
-}
-
-// Where the photo lies in the output.
-struct Placement {
-  int left, top, width, height;
-};
-
-// darknet.md 3.1: the side that fits is exact, the other rounded down; integer offsets. Never thinner than a pixel,
-// where darknet would have nothing to draw.
-Placement place(const Resize& args) {
-  const Tensor& y = args.y;
-  if (args.fit == Fit::stretch) return {0, 0, y.w, y.h};
-  int width = y.w, height = y.h;
-  if (std::int64_t{y.w} * args.height < std::int64_t{y.h} * args.width) {
-    height = std::max(1, static_cast<int>(std::int64_t{args.height} * y.w / args.width));
-  } else {
-    width = std::max(1, static_cast<int>(std::int64_t{args.width} * y.h / args.height));
-  }
-  return {(y.w - width) / 2, (y.h - height) / 2, width, height};
+  for (int column = 0; column < columns; ++column) std::fill_n(out + column * pitch, channels, from255<T>(kResizeFill));
 }
 
 template <class T>
 void resize_to(const Resize& args) {
   const Tensor& y = args.y;
   const int channels = args.channels;
-  const Placement placement = place(args);
+  const ResizePlacement placement = place_photo(args);
   const Axis vertical = make_axis(args.resampling, args.height, placement.height);
   const Axis horizontal = make_axis(args.resampling, args.width, placement.width);
   const std::size_t line_size = (std::size_t(args.width) + horizontal.taps + 1) * channels + 3;
@@ -215,16 +181,8 @@ void resize_to(const Resize& args) {
 }  // namespace
 
 void resize(const Resize& args, Stream) {
-  if (!args.pixels || args.width < 1 || args.height < 1 || args.channels < 1) {
-    throw Error(fmt::format("resize: the photo is {}x{} with {} channels; it must have pixels", args.width, args.height,
-                            args.channels));
-  }
-  const Tensor& y = args.y;
-  if (!y || y.n != 1 || y.h < 1 || y.w < 1 || y.c != args.channels || y.pitch < y.c) {
-    throw Error(fmt::format("resize: output [{},{},{},{}] must be one image with the photo's {} channels", y.n, y.h,
-                            y.w, y.c, args.channels));
-  }
-  switch (y.dtype) {
+  check_resize(args);
+  switch (args.y.dtype) {
     case DType::u8:
       return resize_to<std::uint8_t>(args);
     case DType::f32:
@@ -232,7 +190,8 @@ void resize(const Resize& args, Stream) {
     case DType::bf16:
       return resize_to<std::uint16_t>(args);
     default:
-      throw Error(fmt::format("resize: output of type {} is not supported; use u8, f32 or bf16", name_of(y.dtype)));
+      throw Error(
+          fmt::format("resize: output of type {} is not supported; use u8, f32 or bf16", name_of(args.y.dtype)));
   }
 }
 

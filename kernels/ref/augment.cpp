@@ -134,6 +134,7 @@ void write_truths(const Augment& args, const AugmentPlan& plan, int output) {
 void augment(const Augment& given, Stream) {
   const Augment args = with_step(given);
   check_augment(args);
+  check_augment_lists(args);
   for (int output = 0; output < args.y.n; ++output) {
     const AugmentPlan plan = plan_augment(args, output);
     for (int p = 0; p < plan.patches; ++p) {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "kernels/bfloat16.h"
 #include "kernels/ops.h"
+#include "kernels/resize_plan.h"
 
 namespace rook::ref {
 namespace {
@@ -74,22 +75,10 @@ void store(const Tensor& y, int row, int column, int channel, double value255) {
       fmt::format("ref resize: output of type {} is not supported; use u8, f32, f64 or bf16", name_of(y.dtype)));
 }
 
-void check(const Resize& args) {
-  if (!args.pixels || args.width < 1 || args.height < 1 || args.channels < 1) {
-    throw Error(fmt::format("resize: the photo is {}x{} with {} channels; it must have pixels", args.width, args.height,
-                            args.channels));
-  }
-  const Tensor& y = args.y;
-  if (!y || y.n != 1 || y.h < 1 || y.w < 1 || y.c != args.channels || y.pitch < y.c) {
-    throw Error(fmt::format("resize: output [{},{},{},{}] must be one image with the photo's {} channels", y.n, y.h,
-                            y.w, y.c, args.channels));
-  }
-}
-
 }  // namespace
 
 void resize(const Resize& args, Stream) {
-  check(args);
+  check_resize(args);
   const Tensor& y = args.y;
   int width = y.w, height = y.h;
   if (args.fit == Fit::letterbox) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/box.h"
+#include "tests/kernels/subject.h"
 #include "tests/support.h"
 
 namespace rook::test {
@@ -55,6 +56,23 @@ inline void fill_outputs(TestTensor& outputs, const HeadSpec& head, Random& rand
     if (e > objectness_entry(head.kind)) value = -1 + 1.5 * random.normal();
     if (e < objectness_entry(head.kind)) value *= 0.7;
     outputs.set(i, head.new_coords ? 1 / (1 + std::exp(-value)) : value);
+  }
+}
+
+// The head's operations of ref.
+inline Subject ref_subject() {
+  Subject subject;
+  subject.head_decode = [](const HeadDecode& args) { ref::head_decode(args); };
+  subject.nms = [](const Nms& args) { ref::nms(args); };
+  subject.yolo_loss = [](const YoloLoss& args) { ref::yolo_loss(args); };
+  subject.nms_workspace = ref::nms_workspace;
+  subject.yolo_loss_workspace = ref::yolo_loss_workspace;
+  return subject;
+}
+
+inline void check_near(double actual, double expected, double tolerance, const char* what) {
+  if (!(std::abs(actual - expected) <= tolerance)) {
+    FAIL_CHECK(std::string(what), ": ", actual, " instead of ", expected);
   }
 }
 

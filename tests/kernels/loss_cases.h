@@ -7,11 +7,11 @@
 
 #include "kernels/ops.h"
 #include "tests/kernels/head_cases.h"
+#include "tests/kernels/subject.h"
+#include "tests/mapped.h"
 #include "tests/support.h"
 
 namespace rook::test {
-
-using LossFunction = void (*)(const YoloLoss&, Stream);
 
 struct LossHeadCase {
   HeadSpec spec;
@@ -66,60 +66,51 @@ class LossBatch {
   // Points the arguments at everything; call again after params have changed.
   const YoloLoss& bind() {
     heads_.clear();
+    multipliers_.clear();
     for (std::size_t h = 0; h < cases_.size(); ++h) {
       heads_.push_back({cases_[h].spec, cases_[h].params, logits_[h], gradients_[h]});
+      const float*& multipliers = heads_.back().params.class_multipliers;
+      if (multipliers == nullptr) continue;
+      multipliers_.emplace_back(multipliers, multipliers + cases_[h].spec.classes);  // where a GPU can read them
+      multipliers = multipliers_.back().data();
     }
     args.heads = heads_;
     args.truths = truths_.data();
     args.truth_counts = counts_.data();
     parts.assign(1 + cases_.size(), {});
     args.parts = parts.data();
-    image_loss = std::vector<float>(static_cast<std::size_t>(images_), -1.0f);
+    image_loss.assign(static_cast<std::size_t>(images_), -1.0f);
     args.image_loss = image_loss.data();
     return args;
   }
-  void run(LossFunction loss, std::size_t (*workspace)(const YoloLoss&), Poison poison = Poison::nan) {
+  void run(const Subject& subject, Poison poison = Poison::nan) {
     for (TestTensor& gradient : gradients_) gradient.poison(poison);
     bind();
-    const std::size_t bytes = workspace(args);
-    memory_.assign(bytes + 64, std::byte{poison == Poison::nan ? std::uint8_t{0xff} : std::uint8_t{0x5a}});
-    args.workspace = memory_.data();
-    loss(args, {});
-    for (std::size_t i = bytes; i < memory_.size(); ++i) {
-      if (memory_[i] != std::byte{poison == Poison::nan ? std::uint8_t{0xff} : std::uint8_t{0x5a}}) {
-        FAIL("yolo_loss wrote behind its workspace");
-      }
-    }
+    TestWorkspace workspace(subject.yolo_loss_workspace(args), poison);
+    args.workspace = workspace.data();
+    subject.yolo_loss(args);
+    CHECK(workspace.guards_intact());
     for (std::size_t h = 0; h < heads(); ++h) {
       CHECK(gradients_[h].guards_intact());
       CHECK(logits_[h].guards_intact());
     }
   }
-  void run_ref() { run(ref::yolo_loss, ref::yolo_loss_workspace); }
-  void run_cpu(Poison poison = Poison::nan) { run(cpu::yolo_loss, cpu::yolo_loss_workspace, poison); }
 
   YoloLoss args;
-  std::vector<LossParts> parts;
-  std::vector<float> image_loss;
+  Mapped<LossParts> parts;
+  Mapped<float> image_loss;
 
  private:
   int images_;
-  std::vector<Truth> truths_;
-  std::vector<std::int32_t> counts_;
+  Mapped<Truth> truths_;
+  Mapped<std::int32_t> counts_;
   std::vector<LossHeadCase> cases_;
   std::vector<TestTensor> logits_, gradients_;
   std::vector<LossHead> heads_;
-  std::vector<std::byte> memory_;
+  std::vector<Mapped<float>> multipliers_;
 };
 
-inline void check_near(double actual, double expected, double tolerance, const char* what) {
-  if (!(std::abs(actual - expected) <= tolerance)) {
-    FAIL_CHECK(std::string(what), ": ", actual, " instead of ", expected);
-  }
-}
-
-inline void check_parts(const std::vector<LossParts>& actual, const std::vector<LossParts>& expected,
-                        double tolerance = 2e-5) {
+inline void check_parts(const Mapped<LossParts>& actual, const Mapped<LossParts>& expected, double tolerance = 2e-5) {
   REQUIRE(actual.size() == expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const LossParts &a = actual[i], &b = expected[i];
@@ -136,30 +127,35 @@ inline void check_parts(const std::vector<LossParts>& actual, const std::vector<
   }
 }
 
-// Runs cpu and ref on the same batch (f32 logits) and compares all they write; cpu twice, with other poison and
-// threads.
-inline void check_cpu_equals_ref(LossBatch& batch, Tolerance tolerance = {2e-5, 2e-5}) {
-  LossBatch expected = batch.converted(DType::f32, DType::f64), again = batch;
+// The same in all that is written, to the bit.
+inline void check_same(LossBatch& actual, LossBatch& expected) {
+  for (std::size_t h = 0; h < actual.heads(); ++h) CHECK(same_bits(actual.gradient(h), expected.gradient(h)));
+  CHECK(std::memcmp(actual.parts.data(), expected.parts.data(), actual.parts.size() * sizeof(LossParts)) == 0);
+  CHECK(std::memcmp(actual.image_loss.data(), expected.image_loss.data(), actual.image_loss.size() * sizeof(float)) ==
+        0);
+}
+
+// Runs the subject, and ref on the same batch (f32 logits), and compares all they write; the subject in all
+// circumstances, with other poison.
+inline void check_equals_ref(const Subject& subject, LossBatch& batch, Tolerance tolerance = {2e-5, 2e-5}) {
+  LossBatch expected = batch.converted(DType::f32, DType::f64);
   for (std::size_t h = 0; h < batch.heads(); ++h) expected.params(h) = batch.params(h);
-  expected.run_ref();
-  {
-    const ThreadScope threads(2);
-    batch.run_cpu();
-  }
-  const ThreadScope threads(1);
-  again.run_cpu(Poison::huge);
+  expected.run(ref_subject());
+  bool first = true;
+  subject.for_each_way([&] {
+    LossBatch again = batch;
+    LossBatch& run = first ? batch : again;
+    run.run(subject, first ? Poison::nan : Poison::huge);
+    if (!first) check_same(again, batch);
+    first = false;
+  });
   check_parts(batch.parts, expected.parts);
   for (std::size_t n = 0; n < batch.image_loss.size(); ++n) {
     check_near(batch.image_loss[n], expected.image_loss[n], 2e-5 * (1 + std::abs(expected.image_loss[n])),
                "image_loss");
-    CHECK(batch.image_loss[n] == again.image_loss[n]);
   }
   for (std::size_t h = 0; h < batch.heads(); ++h) {
     check_close("dlogits", batch.gradient(h), expected.gradient(h), tolerance);
-    CHECK(same_bits(batch.gradient(h), again.gradient(h)));
-  }
-  for (std::size_t i = 0; i < batch.parts.size(); ++i) {
-    CHECK(std::memcmp(&batch.parts[i], &again.parts[i], sizeof(LossParts)) == 0);
   }
 }
 
