@@ -94,7 +94,7 @@ class Trainer:
 
         self.torch = torch
         precision, layout = mode.split()
-        self.half = precision == "bf16"
+        self.half, self.device = precision == "bf16", "cpu"
         self.model = Darknet(cfg, weights).train()
         size, heads = int(darknet.read_cfg(cfg)[0][1]["width"]), self.model.heads
         format = torch.channels_last if layout == "nhwc" else torch.contiguous_format
@@ -114,7 +114,7 @@ class Trainer:
         photos, truths, photo, padded = self.batches[self.steps % len(self.batches)]
         self.steps += 1
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
             logits = self.model(photos)
         loss = self.loss(logits, truths, photo, padded)
         loss.backward()
