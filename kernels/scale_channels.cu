@@ -39,6 +39,7 @@ __global__ void __launch_bounds__(kTileThreads)
     const std::int64_t first = image * area.pixels;
     float factor[N];
     load_floats<N>(gate.at(image, channel), factor);
+#pragma unroll 2
     for (std::int64_t pixel = place.begin; pixel < place.end; pixel += place.rows) {
       float v[N];
       load_floats<N>(in.at(first + pixel, channel), v);

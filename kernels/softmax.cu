@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     softmax_gradient(View<const T> y /* [pixels, C] */, View<const T> dy /* [pixels, C] */,
                      View<T> dx /* [pixels, C] */, Groups groups, float scale, Grad mode) {
   for_each_group(groups, [&](const GroupPlace& place) {
@@ -75,6 +75,7 @@ __global__ void __launch_bounds__(kThreads)
     float dot = 0;
     for (int c = place.lane; c < place.size; c += place.lanes) dot += to_float(probability[c]) * to_float(gradient[c]);
     dot = group_reduce<Add>(dot, place.lanes);
+#pragma unroll 1
     for (int c = place.lane; c < place.size; c += place.lanes) {
       const float value[1] = {to_float(probability[c]) * (to_float(gradient[c]) - dot) * scale};
       put_gradient(dx.at(place.pixel, place.channel) + c, value, mode);
