@@ -22,7 +22,8 @@ if(ROOK_HAS_CUDA)
   add_library(rook_cuda STATIC ${cuda_sources})
   target_include_directories(rook_cuda PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_options(rook_cuda PRIVATE ${ROOK_NVCC_OPTIONS} -Xcompiler=-Wall -Xptxas=-v,-warn-spills)
-  set_target_properties(rook_cuda PROPERTIES CUDA_COMPILER_LAUNCHER "${PROJECT_SOURCE_DIR}/cmake/ptxas_log.sh;${CMAKE_CUDA_COMPILER_LAUNCHER}")
+  set_target_properties(rook_cuda PROPERTIES CUDA_COMPILER_LAUNCHER
+                        "${PROJECT_SOURCE_DIR}/cmake/ptxas_log.sh$<$<BOOL:${CMAKE_CUDA_COMPILER_LAUNCHER}>:;${CMAKE_CUDA_COMPILER_LAUNCHER}>")
   target_link_libraries(rook_cuda PUBLIC CUDA::cudart_static fmt::fmt)
 endif()
 
