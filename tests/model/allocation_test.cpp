@@ -14,7 +14,7 @@ std::atomic<bool> watching{false};
 std::atomic<std::int64_t> taken{0}, given_back{0};
 std::atomic<std::size_t> largest{0};
 
-void note_taken(std::size_t bytes) noexcept {
+[[maybe_unused]] void note_taken(std::size_t bytes) noexcept {
   if (!watching) return;
   ++taken;
   std::size_t before = largest;
@@ -22,7 +22,7 @@ void note_taken(std::size_t bytes) noexcept {
   }
 }
 
-void note_given_back(const void* memory) noexcept {
+[[maybe_unused]] void note_given_back(const void* memory) noexcept {
   if (watching && memory) ++given_back;
 }
 
