@@ -74,8 +74,14 @@ const DeviceRuntime& runtime() {
       .create_stream = [] { return Stream{}; },
       .destroy_stream = [](Stream) {},
       .synchronize = [](Stream) {},
-      .copy = [](void* to, const void* from, std::size_t bytes, Stream) { std::memcpy(to, from, bytes); },
-      .clear = [](void* memory, std::size_t bytes, Stream) { std::memset(memory, 0, bytes); },
+      .copy =
+          [](void* to, const void* from, std::size_t bytes, Stream) {
+            if (bytes > 0) std::memcpy(to, from, bytes);  // an empty array may lie nowhere
+          },
+      .clear =
+          [](void* memory, std::size_t bytes, Stream) {
+            if (bytes > 0) std::memset(memory, 0, bytes);
+          },
       .begin_recording = [](Stream) { no_graphs(); },
       .end_recording = [](Stream) -> RecordedGraph { no_graphs(); },
       .replay = [](RecordedGraph, Stream) { no_graphs(); },
