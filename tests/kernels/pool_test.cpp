@@ -11,44 +11,19 @@ using namespace rook::test;
 
 namespace {
 
-struct PoolCase {
-  const char* name;
-  int n, h, w, c;
-  PoolGeometry geometry;
-  Slice in, out;
-};
-
-constexpr PoolCase kPoolCases[] = {
-    {"one pixel", 1, 1, 1, 1, {1, 1, 1, 1, 0}, {}, {}},
-    {"one pixel, SAME 5", 2, 1, 1, 19, {5, 5, 1, 1, 4}, {}, {}},
-    {"2 / 2, odd", 2, 7, 5, 13, {2, 2, 2, 2, 1}, {}, {}},
-    {"2 / 2, even", 1, 8, 6, 32, {2, 2, 2, 2, 1}, {1, 2}, {3, 0}},
-    {"2 / 2, no padding, odd", 1, 9, 7, 17, {2, 2, 2, 2, 0}, {}, {0, 1}},
-    {"2 / 1, yolov3-tiny", 2, 13, 13, 33, {2, 2, 1, 1, 1}, {}, {}},
-    {"3 / 2", 1, 11, 7, 31, {3, 3, 2, 2, 2}, {2, 3}, {}},
-    {"5 / 1, SPP", 1, 7, 11, 17, {5, 5, 1, 1, 4}, {}, {17, 34}},
-    {"9 / 1, SPP", 1, 13, 11, 8, {9, 9, 1, 1, 8}, {0, 8}, {8, 16}},
-    {"13 / 1, SPP", 1, 13, 13, 5, {13, 13, 1, 1, 12}, {}, {}},
-    {"13 / 1, larger than the image", 1, 3, 5, 7, {13, 13, 1, 1, 12}, {}, {}},
-    {"not square", 2, 11, 13, 11, {3, 5, 2, 3, 2}, {1, 1}, {}},
-    {"stride above size", 1, 17, 13, 9, {2, 3, 5, 4, 1}, {}, {}},
-    {"odd total padding", 1, 9, 10, 16, {4, 4, 3, 3, 5}, {}, {}},
-    {"several blocks", 3, 37, 41, 24, {2, 2, 2, 2, 1}, {}, {8, 8}},
-};
-
 constexpr Grad kModes[] = {Grad::none, Grad::overwrite, Grad::accumulate};
 
-TestTensor input_of(const PoolCase& k, DType dtype) {
+TestTensor input_of(const PoolingCase& k, DType dtype) {
   return TestTensor(dtype, k.n, k.h, k.w, k.c, k.in.before, k.in.after);
 }
 
-TestTensor output_of(const PoolCase& k, DType dtype) {
+TestTensor output_of(const PoolingCase& k, DType dtype) {
   return TestTensor(dtype, k.n, k.geometry.out_h(k.h), k.geometry.out_w(k.w), k.c, k.out.before, k.out.after);
 }
 
 // Runs `run(dx)` on poisoned or, to accumulate, random storage, and `reference(dx)` on the same in f64.
 template <class Run, class Reference>
-void check_backward(const PoolCase& k, DType dtype, Grad mode, Random& random, Run run, Reference reference) {
+void check_backward(const PoolingCase& k, DType dtype, Grad mode, Random& random, Run run, Reference reference) {
   CAPTURE(static_cast<int>(mode));
   TestTensor actual = input_of(k, dtype);
   if (mode != Grad::overwrite) actual.fill_uniform(random);
@@ -61,7 +36,7 @@ void check_backward(const PoolCase& k, DType dtype, Grad mode, Random& random, R
 template <class Visit>
 void for_all_cases(Visit visit) {
   Random random(11);
-  for (const PoolCase& k : kPoolCases) {
+  for (const PoolingCase& k : kPoolingCases) {
     CAPTURE(k.name);
     for (DType dtype : kStorageTypes) {
       CAPTURE(name_of(dtype));
@@ -89,7 +64,7 @@ void check_values(const TestTensor& t, std::initializer_list<double> expected) {
 }  // namespace
 
 TEST_CASE("maxpool: cpu agrees with ref") {
-  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
+  for_all_cases([](const PoolingCase& k, DType dtype, Random& random) {
     TestTensor x = input_of(k, dtype).fill_uniform(random);
     const TestTensor x64 = x.converted(DType::f64);
     TestTensor y64 = output_of(k, DType::f64);
@@ -186,7 +161,7 @@ TEST_CASE("maxpool: fixtures by hand") {
 }
 
 TEST_CASE("local_avgpool: cpu agrees with ref") {
-  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
+  for_all_cases([](const PoolingCase& k, DType dtype, Random& random) {
     TestTensor x = input_of(k, dtype).fill_uniform(random);
     const TestTensor x64 = x.converted(DType::f64);
     TestTensor y64 = output_of(k, DType::f64);
@@ -212,7 +187,7 @@ TEST_CASE("local_avgpool: cpu agrees with ref") {
 }
 
 TEST_CASE("avgpool: cpu agrees with ref") {
-  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
+  for_all_cases([](const PoolingCase& k, DType dtype, Random& random) {
     TestTensor x = input_of(k, dtype).fill_uniform(random);
     const TestTensor x64 = x.converted(DType::f64);
     TestTensor y(dtype, k.n, 1, 1, k.c, k.out.before, k.out.after), y64(DType::f64, k.n, 1, 1, k.c);
@@ -237,7 +212,7 @@ TEST_CASE("avgpool sums wide images without losing digits") {
 }
 
 TEST_CASE("pools of a constant image are that constant, at the borders too") {
-  for_all_cases([](const PoolCase& k, DType dtype, Random&) {
+  for_all_cases([](const PoolingCase& k, DType dtype, Random&) {
     TestTensor x = input_of(k, dtype).fill(0.75), y = output_of(k, dtype), mean(dtype, k.n, 1, 1, k.c);
     TestTensor constant = output_of(k, dtype).fill(0.75);
     cpu::maxpool_forward({.geometry = k.geometry, .x = x, .y = y});
@@ -251,7 +226,7 @@ TEST_CASE("pools of a constant image are that constant, at the borders too") {
 
 TEST_CASE("pools: the gradient of ref is that of finite differences") {
   Random random(3);
-  for (const PoolCase& k : kPoolCases) {
+  for (const PoolingCase& k : kPoolingCases) {
     CAPTURE(k.name);
     TestTensor x = input_of(k, DType::f64).fill_uniform(random), y = output_of(k, DType::f64),
                dx = input_of(k, DType::f64);
