@@ -148,14 +148,17 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
   dataset.classes = names;
 }
 
-void write_json(const std::string& where, const nlohmann::json& json) {
-  // Names of files need not be UTF-8: what is not is replaced by U+FFFD.
-  const std::string text = json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+void write_text(const std::string& where, const std::string& text) {
   if (where == "-") {
     std::fputs(text.c_str(), stdout);
     return;
   }
   io::write_file_atomically(where, std::as_bytes(std::span(text)));
+}
+
+void write_json(const std::string& where, const nlohmann::json& json) {
+  // Names of files need not be UTF-8: what is not is replaced by U+FFFD.
+  write_text(where, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 std::atomic<bool>& interrupted() {

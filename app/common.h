@@ -69,7 +69,8 @@ struct DataOptions {
 // Renumbers the classes of a data set as the model has them, by name. Throws Error for a class the model does not know.
 void match_classes(io::Dataset& dataset, const std::vector<std::string>& names);
 
-// Writes to a file, or to standard output for "-".
+// These write to a file, or to standard output for "-".
+void write_text(const std::string& where, const std::string& text);
 void write_json(const std::string& where, const nlohmann::json& json);
 
 // Set by Ctrl-C once install_interrupt() was called; a second Ctrl-C ends the program at once.

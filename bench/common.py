@@ -13,6 +13,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import numpy as np
@@ -62,9 +63,16 @@ def run_program(command, env=None):
     return done.stdout
 
 
-def rook_json(*arguments):
+def rook_json(*arguments, **env):
     """What a rook command reports with `--json -`."""
-    return json.loads(run_program([rook_program(), *arguments, "--json", "-"]))
+    return json.loads(run_program([rook_program(), *arguments, "--json", "-"], environment(**env)))
+
+
+def rook_bench(what, *arguments, **env):
+    """Figures of one batch size of `rook bench net` or `train`, with what its report says of where it was measured."""
+    report = rook_json("bench", what, *arguments, **env)
+    (row,) = report.pop("rows")
+    return report | row
 
 
 def worker(script, arguments, **env):
@@ -117,13 +125,25 @@ def heading(**versions):
     }
 
 
+def dumps(result):
+    """JSON with a line for each of `rows`, of which there may be many."""
+    rows = result.get("rows")
+    if not rows:
+        return json.dumps(result, indent=1) + "\n"
+    rest = json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1)
+    return rest[:-2] + ',\n "rows": [\n  ' + ",\n  ".join(json.dumps(row) for row in rows) + "\n ]\n}\n"
+
+
 def save(name, result):
-    """bench/results/NAME-DATE.json"""
+    """bench/results/NAME-DATE.json; its name is also added to the list $ROOK_BENCH_LIST, of which the report is made."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     stamp = result["date"].replace("-", "").replace(":", "")
     file = RESULTS / f"{name}-{stamp}.json"
-    file.write_text(json.dumps(result, indent=1) + "\n")
+    file.write_text(dumps(result))
     say(f"written: {file.relative_to(ROOT)}")
+    if listed := os.environ.get("ROOK_BENCH_LIST"):
+        with open(listed, "a") as out:
+            out.write(f"{file}\n")
     return file
 
 
@@ -210,6 +230,48 @@ def ratio_lines(found):
             print(f"\n{r['ours']} over {r['rival']}: **{r['median']:.2f}x** (rounds: {', '.join(f'{x:.2f}' for x in r['per_round'])})")
 
 
+# ---- from the start to the first boxes ---------------------------------------------------------------------------------
+
+
+def seconds_from_start(measure, rounds=3):
+    """Median wall time of whole processes, after one that does not count (it reads files into the cache)."""
+    seconds = []
+    for _ in range(1 + rounds):
+        start = time.perf_counter()
+        measure()
+        seconds.append(time.perf_counter() - start)
+    return round(statistics.median(seconds[1:]), 3)
+
+
+def starts(cfg, weights, png, rivals):
+    """{name: seconds from starting a program to the boxes of one photo}; `rivals`: functions that do it."""
+    found = {"rook f32": seconds_from_start(lambda: run_program([rook_program(), "detect", "--model", f"{cfg}:{weights}", "--precision",
+                                                                 "f32", "--quiet", png]))}
+    for name, measure in rivals.items():
+        found[name] = seconds_from_start(measure)
+    for name, seconds in found.items():
+        say(f"from the start to the first boxes: {name} {seconds:.2f} s")
+    return found
+
+
+def memory_rows(measured, started):
+    """Rows of a table: name, peak memory in MB, seconds to the first boxes."""
+    names = [*measured, *(name for name in started if name not in measured)]
+    return [[n, f"{max(f['peak_mb'] for f in measured[n]):.0f}" if n in measured else "", f"{started[n]:.2f}" if n in started else ""]
+            for n in names]
+
+
+MEMORY_HEADER = ["", "peak memory, MB", "s from start to first boxes"]
+
+
+def print_inference(result):
+    """Tables of a comparison of inference."""
+    print_table(f"Inference, {result['arch']} at {result['size']}, one photo", SPEED_HEADER, speed_rows(result["measured"]))
+    ratio_lines(result["ratios"])
+    print_table("Memory and start", MEMORY_HEADER, memory_rows(result["measured"], result["start_s"]))
+    caption(result)
+
+
 # ---- pictures -------------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +301,15 @@ def write_png(file, pixels):
     rows = b"".join(b"\0" + pixels[y].tobytes() for y in range(height))
     pathlib.Path(file).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
                                    chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def gate_picture(folder, size):
+    """The picture that contestants must agree about, as a PNG and as an array: their files."""
+    image = picture(size)
+    png, pixels = f"{folder}/picture.png", f"{folder}/picture.npy"
+    write_png(png, image)
+    np.save(pixels, image)
+    return png, pixels
 
 
 # ---- agreement ------------------------------------------------------------------------------------------------------

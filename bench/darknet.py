@@ -119,6 +119,36 @@ def read_weights(file, sections):
     return arrays
 
 
+def fold(values):
+    """Weights and bias of a convolution with its batch norm folded in."""
+    if "scale" not in values:
+        return values["weights"], values["bias"]
+    factor = values["scale"].astype("f8") / (values["var"].astype("f8") + 1e-5) ** 0.5
+    return values["weights"] * factor[:, None, None, None], values["bias"] - factor * values["mean"]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def decode(logits, sections, size):
+    """Outputs [1, anchors * entries, h, w] of all heads, in double: relative centre boxes [M, 4], objectness times class
+    [M, classes]."""
+    boxes, scores = [], []
+    for raw, options in zip(logits, (o for kind, o in sections if kind == "yolo")):
+        table = np.array([float(v) for v in options["anchors"].split(",")]).reshape(-1, 2)
+        anchors = table[integers(options["mask"])]
+        h, w = raw.shape[2:]
+        t = raw.astype("f8").reshape(len(anchors), -1, h, w).transpose(0, 2, 3, 1)
+        s = float(options.get("scale_x_y", 1))
+        x = (sigmoid(t[..., 0]) * s - (s - 1) / 2 + np.arange(w)) / w
+        y = (sigmoid(t[..., 1]) * s - (s - 1) / 2 + np.arange(h)[:, None]) / h
+        sizes = np.exp(t[..., 2:4]) * anchors[:, None, None] / size
+        boxes.append(np.concatenate([np.stack([x, y], -1), sizes], -1).reshape(-1, 4))
+        scores.append((sigmoid(t[..., 4:5]) * sigmoid(t[..., 5:])).reshape(-1, int(options["classes"])))
+    return np.concatenate(boxes), np.concatenate(scores)
+
+
 def prepare(folder, cfg, classes=None, seed=1):
     """Writes NAME.cfg and NAME.weights into the folder: (cfg file, weights file, side of the input)."""
     sections = read_cfg(cfg)

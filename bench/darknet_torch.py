@@ -32,20 +32,12 @@ def activation(name):
     raise ValueError(f"activation={name}: not known here")
 
 
-def fold(values):
-    """Weights and bias of a convolution with its batch norm folded in."""
-    if "scale" not in values:
-        return values["weights"], values["bias"]
-    factor = values["scale"].astype("f8") / (values["var"].astype("f8") + 1e-5) ** 0.5
-    return values["weights"] * factor[:, None, None, None], values["bias"] - factor * values["mean"]
-
-
 def convolution(options, shape, values, folded, bn_momentum):
     groups, size = int(options.get("groups", 1)), shape[2]
     padding = size // 2 if options.get("pad", "0") != "0" else int(options.get("padding", 0))
     batchnorm = darknet.has_batchnorm(options)
     conv = nn.Conv2d(shape[1] * groups, shape[0], size, int(options.get("stride", 1)), padding, groups=groups, bias=folded or not batchnorm)
-    weights, bias = fold(values) if folded else (values["weights"], values["bias"])
+    weights, bias = darknet.fold(values) if folded else (values["weights"], values["bias"])
     conv.weight.data = torch.tensor(weights, dtype=torch.float32)
     if conv.bias is not None:
         conv.bias.data = torch.tensor(bias, dtype=torch.float32)

@@ -65,12 +65,12 @@ def some(log):
 
 def figures_of(what, network, batch, precision, conv):
     """Median of as many runs as fit into SECONDS."""
-    flags = ["bench", what, "--device", "cuda", "--arch", network, "--batch", str(batch), "--precision", precision]
+    flags = [what, "--device", "cuda", "--arch", network, "--batch", str(batch), "--precision", precision]
     flags += ["--conv", conv] if conv else []
     flags += ["--classes", "12"] if what == "train" else []
-    probe = common.rook_json(*flags, "--repetitions", "3")
+    probe = common.rook_bench(*flags, "--repetitions", "3")
     runs = max(10, min(REPETITIONS, int(SECONDS * 1e3 / probe["ms_median"])))
-    return common.rook_json(*flags, "--repetitions", str(runs)) | {"repetitions": runs}
+    return common.rook_bench(*flags, "--repetitions", str(runs)) | {"repetitions": runs}
 
 
 def flops_of(network):

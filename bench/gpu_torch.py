@@ -165,7 +165,7 @@ def ask(end, *arguments):
 
 def rook(options, what, batch, precision):
     bench = {"infer": ("net",), "train": ("train", "--classes", str(CLASSES))}[what]
-    return common.rook_json("bench", *bench, "--device", options.device, "--arch", ARCH, "--batch", str(batch), "--precision",
+    return common.rook_bench(*bench, "--device", options.device, "--arch", ARCH, "--batch", str(batch), "--precision",
                             precision, "--repetitions", str(options.steps or STEPS[what]))
 
 

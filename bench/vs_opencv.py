@@ -65,6 +65,13 @@ def worker_gate(cfg, weights, png, pixels):
     return common.compare(theirs, common.rook_boxes(cfg, weights, png, conf), SCORE_TOLERANCE, BOX_TOLERANCE)
 
 
+def worker_first(cfg, weights, pixels):
+    """One photo from nothing, as a program would."""
+    image = np.load(pixels)
+    rows = Net(cfg, weights)(np.ascontiguousarray(image.transpose(2, 0, 1)[None].astype("f4") / 255))
+    return {"boxes": len(rows)}
+
+
 def worker_version():
     import cv2
 
@@ -79,7 +86,7 @@ def ask(*arguments):
 
 
 def main():
-    workers = {"infer": worker_infer, "gate": worker_gate, "version": worker_version}
+    workers = {"infer": worker_infer, "gate": worker_gate, "first": worker_first, "version": worker_version}
     if sys.argv[1:2] == ["worker"]:
         print(json.dumps(workers[sys.argv[2]](*sys.argv[3:])))
         return
@@ -89,27 +96,23 @@ def main():
     result = common.heading(**ask("version"))
     with tempfile.TemporaryDirectory() as folder:
         cfg, weights, size = darknet.prepare(folder, ZOO / f"{options.arch}.cfg")
-        image = common.picture(size)
-        png, pixels = f"{folder}/picture.png", f"{folder}/picture.npy"
-        common.write_png(png, image)
-        np.save(pixels, image)
+        png, pixels = common.gate_picture(folder, size)
         agreement = ask("gate", cfg, weights, png, pixels)
         common.say(f"agreement: {agreement}")
         steps = str(options.steps)
 
         def rook(precision):
-            return lambda: common.rook_json("bench", "net", "--arch", options.arch, "--batch", "1", "--precision", precision,
+            return lambda: common.rook_bench("net", "--arch", options.arch, "--batch", "1", "--precision", precision,
                                             "--repetitions", steps)
 
         contestants = {"rook f32": rook("f32"), "OpenCV dnn f32": lambda: ask("infer", cfg, weights, steps), "rook bf16": rook("bf16")}
         measured = common.in_turn(contestants, options.rounds)
+        started = common.starts(cfg, weights, png, {"OpenCV dnn f32": lambda: ask("first", cfg, weights, pixels)})
     found = [common.ratios(measured, ours, ["OpenCV dnn f32"]) for ours in ("rook f32", "rook bf16")]
     result |= {"bench": "infer", "arch": options.arch, "size": size, "batch": 1, "steps": options.steps, "agreement": agreement,
-               "measured": measured, "ratios": found}
+               "measured": measured, "ratios": found, "start_s": started}
     common.save(f"opencv-infer-{options.arch}", result)
-    common.print_table(f"Inference, {options.arch} at {size}, one photo", common.SPEED_HEADER, common.speed_rows(measured))
-    common.ratio_lines(found)
-    common.caption(result)
+    common.print_inference(result)
 
 
 if __name__ == "__main__":

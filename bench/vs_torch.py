@@ -175,6 +175,18 @@ def worker_gate(cfg, weights, png, pixels):
     return found
 
 
+def worker_first(cfg, weights, pixels):
+    """One photo from nothing, as a program would: eager, the quickest to start."""
+    torch = start_torch()
+    from darknet_torch import Darknet, decode
+
+    image = np.load(pixels)
+    net = Darknet(cfg, weights, folded=True).eval()
+    with torch.no_grad():
+        boxes, _ = decode(net(torch.tensor(image.transpose(2, 0, 1)[None].astype("f4") / 255)), net.heads, len(image))
+    return {"boxes": boxes.shape[1]}
+
+
 def worker_version():
     import torch
 
@@ -189,10 +201,7 @@ def ask(*arguments, **env):
 
 
 def gate(folder, cfg, weights, size):
-    image = common.picture(size)
-    png, pixels = f"{folder}/picture.png", f"{folder}/picture.npy"
-    common.write_png(png, image)
-    np.save(pixels, image)
+    png, pixels = common.gate_picture(folder, size)
     found = ask("gate", cfg, weights, png, pixels)
     for how, agreement in found.items():
         common.say(f"agreement ({how}): {agreement['boxes']} boxes, score within {agreement['score_difference']:.1e}, "
@@ -206,7 +215,7 @@ def train(options):
         agreement = gate(folder, cfg, weights, size)
 
         def rook(precision):
-            return lambda: common.rook_json("bench", "train", "--arch", options.arch, "--batch", str(options.batch), "--classes",
+            return lambda: common.rook_bench("train", "--arch", options.arch, "--batch", str(options.batch), "--classes",
                                             str(options.classes), "--precision", precision, "--repetitions", str(options.steps))
 
         def torch(mode, default):
@@ -229,7 +238,7 @@ def infer(options):
         agreement = gate(folder, cfg, weights, size)
 
         def rook(precision):
-            return lambda: common.rook_json("bench", "net", "--arch", options.arch, "--batch", "1", "--precision", precision,
+            return lambda: common.rook_bench("net", "--arch", options.arch, "--batch", "1", "--precision", precision,
                                             "--repetitions", str(options.steps))
 
         def torch(mode, default):
@@ -239,6 +248,8 @@ def infer(options):
         contestants = {"rook bf16": rook("bf16"), "rook f32": rook("f32")}
         contestants |= {name: torch(*mode) for name, mode in modes.items()}
         measured = common.in_turn(contestants, options.rounds)
+        started = common.starts(cfg, weights, f"{folder}/picture.png",
+                                {"torch f32": lambda: ask("first", cfg, weights, f"{folder}/picture.npy")})
     found = [common.ratios(measured, "rook bf16", list(modes)),
              common.ratios(measured, "rook f32", [name for name in modes if " f32" in name])]
     result = {"bench": "infer", "arch": options.arch, "size": size, "batch": 1, "steps": options.steps, "agreement": agreement,
@@ -251,7 +262,7 @@ def memory(options):
         cfg, weights, size = darknet.prepare(folder, ZOO / f"{options.arch}.cfg", options.classes)
         peaks = {}
         for precision in ("bf16", "f32"):
-            peaks[f"rook {precision}"] = common.rook_json("bench", "train", "--arch", options.arch, "--batch", str(options.batch), "--classes",
+            peaks[f"rook {precision}"] = common.rook_bench("train", "--arch", options.arch, "--batch", str(options.batch), "--classes",
                                                           str(options.classes), "--precision", precision, "--repetitions", "1")["peak_mb"]
             common.say(f"rook {precision}: {peaks[f'rook {precision}']:.0f} MB")
         for name, (mode, default) in TRAIN_MODES.items():
@@ -269,11 +280,13 @@ def print_result(result, title):
     else:
         common.print_table(title, common.SPEED_HEADER, common.speed_rows(result["measured"]))
         common.ratio_lines(result["ratios"])
+        if "start_s" in result:
+            common.print_table("Memory and start", common.MEMORY_HEADER, common.memory_rows(result["measured"], result["start_s"]))
     common.caption(result)
 
 
 def main():
-    workers = {"train": worker_train, "infer": worker_infer, "gate": worker_gate, "version": worker_version}
+    workers = {"train": worker_train, "infer": worker_infer, "gate": worker_gate, "first": worker_first, "version": worker_version}
     if sys.argv[1:2] == ["worker"]:
         print(json.dumps(workers[sys.argv[2]](*sys.argv[3:])))
         return

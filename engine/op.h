@@ -107,6 +107,8 @@ class Op {
   virtual void prepare(const OpProblem&, const OpRun&) const {}
   virtual void forward(const OpRun&) const = 0;
   virtual void backward(const OpRun&) const = 0;
+  // Of a convolution its geometry, null of everything else.
+  virtual const ConvGeometry* convolution() const { return nullptr; }
   // Floating point operations per image as darknet counts them (2 per multiply-add).
   virtual double flops(std::span<const Shape> inputs, Shape output) const = 0;
 };

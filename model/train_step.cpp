@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -186,9 +187,14 @@ void TrainStep::enqueue(int width, int height) {
   const bool mosaic =
       static_cast<double>(iteration_) < config_.mosaic_until * static_cast<double>(config_.schedule.iterations);
   if (!photos_->resident()) photos_->bring(photos_read(mosaic), executor_.stream());
-  recordings_.try_emplace({width, height, mosaic}, runtime_, executor_.stream()).first->second.run([&] {
+  if (times_) {
+    runtime_.synchronize(executor_.stream());
     launch(mosaic);
-  });
+  } else {
+    recordings_.try_emplace({width, height, mosaic}, runtime_, executor_.stream()).first->second.run([&] {
+      launch(mosaic);
+    });
+  }
   Pending pending = std::move(idle_.back());
   idle_.pop_back();
   pending.report = {
@@ -199,20 +205,34 @@ void TrainStep::enqueue(int width, int height) {
   ++iteration_;
 }
 
-// All launches of a step, in order. They read the iteration from the device's memory.
+template <class Part>
+void TrainStep::timed(double StepTimes::*sum, Part&& part) {
+  if (!times_) return part();
+  const auto start = std::chrono::steady_clock::now();
+  part();
+  runtime_.synchronize(executor_.stream());
+  times_->*sum += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// All launches of a step, in order. They read the iteration from the device's memory. Bringing the weights into the
+// form that convolutions read is part of their update.
 void TrainStep::launch(bool mosaic) {
   const Stream stream = executor_.stream();
-  executor_.prepare();
-  runtime_.clear(executor_.gradients(), static_cast<std::size_t>(model_.params->trainable()) * sizeof(float), stream);
+  timed(&StepTimes::update, [&] {
+    executor_.prepare();
+    runtime_.clear(executor_.gradients(), static_cast<std::size_t>(model_.params->trainable()) * sizeof(float), stream);
+  });
   for (int part = 0; part < config_.subdivisions; ++part) forward_backward(part, mosaic);
-  update();
-  if (config_.ema > 0) average();
-  backend_.advance_step({.step = state_.as<StepState>(),
-                         .lrs = lrs_,
-                         .ema_decays = ema_decays_,
-                         .iterations = config_.schedule.iterations,
-                         .images = config_.batch},
-                        stream);
+  timed(&StepTimes::update, [&] {
+    update();
+    if (config_.ema > 0) average();
+    backend_.advance_step({.step = state_.as<StepState>(),
+                           .lrs = lrs_,
+                           .ema_decays = ema_decays_,
+                           .iterations = config_.schedule.iterations,
+                           .images = config_.batch},
+                          stream);
+  });
 }
 
 YoloLoss TrainStep::loss_of(int part) {
@@ -270,13 +290,15 @@ std::vector<std::int32_t> TrainStep::photos_read(bool mosaic) {
 }
 
 void TrainStep::forward_backward(int part, bool mosaic) {
-  backend_.augment(augmentation(part, mosaic), executor_.stream());
+  timed(&StepTimes::augment, [&] { backend_.augment(augmentation(part, mosaic), executor_.stream()); });
   // A counter of its own for each part, so that no two draw the same dropout mask.
-  executor_.forward({.iteration = static_cast<std::uint32_t>(part),
-                     .parts = static_cast<std::uint32_t>(config_.subdivisions),
-                     .step = state_.as<StepState>()});
-  backend_.yolo_loss(loss_of(part), executor_.stream());
-  executor_.backward();
+  timed(&StepTimes::forward, [&] {
+    executor_.forward({.iteration = static_cast<std::uint32_t>(part),
+                       .parts = static_cast<std::uint32_t>(config_.subdivisions),
+                       .step = state_.as<StepState>()});
+  });
+  timed(&StepTimes::loss, [&] { backend_.yolo_loss(loss_of(part), executor_.stream()); });
+  timed(&StepTimes::backward, [&] { executor_.backward(); });
 }
 
 void TrainStep::update() {

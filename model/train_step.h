@@ -29,6 +29,11 @@ struct StepReport {
   std::vector<float> image_loss;  // of each photo
 };
 
+// Seconds that the parts of steps took, summed.
+struct StepTimes {
+  double augment = 0, forward = 0, loss = 0, backward = 0, update = 0;
+};
+
 class TrainStep {
  public:
   // `config` complete: sizes and schedule.iterations set. All must outlive this.
@@ -65,6 +70,10 @@ class TrainStep {
 
   Executor& executor() { return executor_; }
 
+  // From now on each part of a step is waited for and its time is added there (null: no longer). Steps then take longer
+  // on a GPU, where nothing is recorded.
+  void time_parts(StepTimes* times) { times_ = times; }
+
  private:
   static constexpr std::size_t kLag = 2;
 
@@ -85,6 +94,9 @@ class TrainStep {
   Augment augmentation(int part, bool mosaic) const;
   std::vector<std::int32_t> photos_read(bool mosaic);
   void forward_backward(int part, bool mosaic);
+  // Runs a part of the step, and adds its time to `sum` of times_.
+  template <class Part>
+  void timed(double StepTimes::*sum, Part&& part);
   void update();
   void average();
   StepReport read(const Pending& pending) const;
@@ -108,6 +120,7 @@ class TrainStep {
   Arena moments_, ema_;
   bool ema_started_ = false;
   std::int64_t iteration_ = 0;
+  StepTimes* times_ = nullptr;
   std::map<std::tuple<int, int, bool>, Recording> recordings_;
   std::size_t recorded_memory_ = 0;
   std::deque<Pending> pending_;

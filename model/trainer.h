@@ -73,6 +73,8 @@ class Trainer {
   // steps behind.
   void step();
   void finish_steps();
+  // As TrainStep's.
+  void time_parts(StepTimes* times) { step_->time_parts(times); }
 
   // Evaluates the EMA weights (or the live ones where there is no EMA) on photos of the network's size.
   std::vector<ImageResult> detect_all(const PhotoCache& photos);

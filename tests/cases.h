@@ -49,4 +49,37 @@ inline constexpr NhwcCase kNhwcCases[] = {
     {"yolov4-tiny 26", 2, 13, 13, 512, {}, {}, true},
 };
 
+// A pooling window over [n, h, w, c].
+struct PoolingCase {
+  const char* name;
+  int n, h, w, c;
+  PoolGeometry geometry;
+  Slice in, out;
+  bool bench = false;
+};
+
+inline constexpr PoolingCase kPoolingCases[] = {
+    {"one pixel", 1, 1, 1, 1, {1, 1, 1, 1, 0}, {}, {}},
+    {"one pixel, SAME 5", 2, 1, 1, 19, {5, 5, 1, 1, 4}, {}, {}},
+    {"2 / 2, odd", 2, 7, 5, 13, {2, 2, 2, 2, 1}, {}, {}},
+    {"2 / 2, even", 1, 8, 6, 32, {2, 2, 2, 2, 1}, {1, 2}, {3, 0}},
+    {"2 / 2, no padding, odd", 1, 9, 7, 17, {2, 2, 2, 2, 0}, {}, {0, 1}},
+    {"2 / 1, yolov3-tiny", 2, 13, 13, 33, {2, 2, 1, 1, 1}, {}, {}},
+    {"3 / 2", 1, 11, 7, 31, {3, 3, 2, 2, 2}, {2, 3}, {}},
+    {"5 / 1, SPP", 1, 7, 11, 17, {5, 5, 1, 1, 4}, {}, {17, 34}},
+    {"9 / 1, SPP", 1, 13, 11, 8, {9, 9, 1, 1, 8}, {0, 8}, {8, 16}},
+    {"13 / 1, SPP", 1, 13, 13, 5, {13, 13, 1, 1, 12}, {}, {}},
+    {"5 / 1, several tiles", 1, 19, 37, 40, {5, 5, 1, 1, 4}, {}, {}},
+    {"9 / 2, overlapping", 2, 19, 18, 11, {9, 9, 2, 2, 8}, {}, {}},
+    {"7 x 4 / 1, total padding 3", 1, 21, 9, 16, {7, 4, 1, 1, 3}, {8, 0}, {0, 8}},
+    {"13 / 1, larger than the image", 1, 3, 5, 7, {13, 13, 1, 1, 12}, {}, {}},
+    {"not square", 2, 11, 13, 11, {3, 5, 2, 3, 2}, {1, 1}, {}},
+    {"stride above size", 1, 17, 13, 9, {2, 3, 5, 4, 1}, {}, {}},
+    {"odd total padding", 1, 9, 10, 16, {4, 4, 3, 3, 5}, {}, {}},
+    {"several blocks", 3, 37, 41, 24, {2, 2, 2, 2, 1}, {}, {8, 8}},
+    {"yolov4-tiny 25", 1, 26, 26, 512, {2, 2, 2, 2, 1}, {}, {}, true},
+    {"yolov3-tiny 11", 1, 13, 13, 512, {2, 2, 1, 1, 1}, {}, {}, true},
+    {"5 / 1, SPP of yolov4", 1, 13, 13, 512, {5, 5, 1, 1, 4}, {}, {}, true},
+};
+
 }  // namespace rook::test

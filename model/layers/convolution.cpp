@@ -160,6 +160,8 @@ class Convolution final : public Op {
                             run.stream);
   }
 
+  const ConvGeometry* convolution() const override { return &geometry_; }
+
   double flops(std::span<const Shape>, Shape output) const override {
     return 2.0 * static_cast<double>(geometry_.weights()) * output.h * output.w;
   }

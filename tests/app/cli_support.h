@@ -76,6 +76,16 @@ inline bool shows(const std::string& text, const std::string& words) {
   return text.find(words) != std::string::npos;
 }
 
+// What must work and report JSON.
+inline nlohmann::json json_of(Words words) {
+  words.insert(words.end(), {"--json", "-"});
+  const nlohmann::json json = nlohmann::json::parse(output_of(words), nullptr, false);
+  REQUIRE_MESSAGE(!json.is_discarded(), "standard output is JSON and nothing else");
+  return json;
+}
+
+using Keys = std::set<std::string>;
+
 inline std::set<std::string> keys_of(const nlohmann::json& json) {
   std::set<std::string> keys;
   for (const auto& item : json.items()) keys.insert(item.key());

@@ -9,39 +9,11 @@
 
 namespace rook::test {
 
-struct PoolCase {
-  const char* name;
-  int n, h, w, c;
-  PoolGeometry geometry;
-  Slice in, out;
-};
-
-inline constexpr PoolCase kPoolCases[] = {
-    {"one pixel", 1, 1, 1, 1, {1, 1, 1, 1, 0}, {}, {}},
-    {"one pixel, SAME 5", 2, 1, 1, 19, {5, 5, 1, 1, 4}, {}, {}},
-    {"2 / 2, odd", 2, 7, 5, 13, {2, 2, 2, 2, 1}, {}, {}},
-    {"2 / 2, even", 1, 8, 6, 32, {2, 2, 2, 2, 1}, {1, 2}, {3, 0}},
-    {"2 / 2, no padding, odd", 1, 9, 7, 17, {2, 2, 2, 2, 0}, {}, {0, 1}},
-    {"2 / 1, yolov3-tiny", 2, 13, 13, 33, {2, 2, 1, 1, 1}, {}, {}},
-    {"3 / 2", 1, 11, 7, 31, {3, 3, 2, 2, 2}, {2, 3}, {}},
-    {"5 / 1, SPP", 1, 7, 11, 17, {5, 5, 1, 1, 4}, {}, {17, 34}},
-    {"9 / 1, SPP", 1, 13, 11, 8, {9, 9, 1, 1, 8}, {0, 8}, {8, 16}},
-    {"13 / 1, SPP", 1, 13, 13, 5, {13, 13, 1, 1, 12}, {}, {}},
-    {"5 / 1, several tiles", 1, 19, 37, 40, {5, 5, 1, 1, 4}, {}, {}},
-    {"9 / 2, overlapping", 2, 19, 18, 11, {9, 9, 2, 2, 8}, {}, {}},
-    {"7 x 4 / 1, total padding 3", 1, 21, 9, 16, {7, 4, 1, 1, 3}, {8, 0}, {0, 8}},
-    {"13 / 1, larger than the image", 1, 3, 5, 7, {13, 13, 1, 1, 12}, {}, {}},
-    {"not square", 2, 11, 13, 11, {3, 5, 2, 3, 2}, {1, 1}, {}},
-    {"stride above size", 1, 17, 13, 9, {2, 3, 5, 4, 1}, {}, {}},
-    {"odd total padding", 1, 9, 10, 16, {4, 4, 3, 3, 5}, {}, {}},
-    {"several blocks", 3, 37, 41, 24, {2, 2, 2, 2, 1}, {}, {8, 8}},
-};
-
-inline TestTensor input_of(const PoolCase& k, DType dtype) {
+inline TestTensor input_of(const PoolingCase& k, DType dtype) {
   return TestTensor(dtype, k.n, k.h, k.w, k.c, k.in.before, k.in.after);
 }
 
-inline TestTensor output_of(const PoolCase& k, DType dtype) {
+inline TestTensor output_of(const PoolingCase& k, DType dtype) {
   return TestTensor(dtype, k.n, k.geometry.out_h(k.h), k.geometry.out_w(k.w), k.c, k.out.before, k.out.after);
 }
 
@@ -62,7 +34,7 @@ inline bool fits(const Subject& subject, std::int64_t elements) {
 template <class Visit>
 void for_all_pools(const Subject& subject, Visit visit) {
   Random random(11);
-  for (const PoolCase& k : kPoolCases) {
+  for (const PoolingCase& k : kPoolingCases) {
     if (!fits(subject, std::int64_t{k.n} * k.h * k.w * k.c)) continue;
     CAPTURE(std::string(k.name));
     for (const DType dtype : subject.types) {
@@ -74,7 +46,7 @@ void for_all_pools(const Subject& subject, Visit visit) {
 
 // Values, chosen taps and gradients; the same values without taps.
 inline void test_maxpool(const Subject& subject) {
-  for_all_pools(subject, [&](const PoolCase& k, DType dtype, Random& random) {
+  for_all_pools(subject, [&](const PoolingCase& k, DType dtype, Random& random) {
     TestTensor x = input_of(k, dtype).fill_uniform(random), y = output_of(k, dtype), y64 = output_of(k, DType::f64);
     const TestTensor x64 = doubles(x);
     TestArray<std::uint16_t> taps(y.elements()), expected(y.elements());
@@ -139,7 +111,7 @@ inline void test_maxpool_ties(const Subject& subject) {
 }
 
 inline void test_local_avgpool(const Subject& subject) {
-  for_all_pools(subject, [&](const PoolCase& k, DType dtype, Random& random) {
+  for_all_pools(subject, [&](const PoolingCase& k, DType dtype, Random& random) {
     TestTensor x = input_of(k, dtype).fill_uniform(random), y = output_of(k, dtype), y64 = output_of(k, DType::f64);
     const TestTensor x64 = doubles(x);
     check_operation(

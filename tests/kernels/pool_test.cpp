@@ -84,7 +84,7 @@ TEST_CASE("avgpool sums wide images without losing digits") {
 }
 
 TEST_CASE("pools of a constant image are that constant, at the borders too") {
-  for_all_pools(cpu_subject(), [](const PoolCase& k, DType dtype, Random&) {
+  for_all_pools(cpu_subject(), [](const PoolingCase& k, DType dtype, Random&) {
     TestTensor x = input_of(k, dtype).fill(0.75), y = output_of(k, dtype), mean(dtype, k.n, 1, 1, k.c);
     TestTensor constant = output_of(k, dtype).fill(0.75);
     cpu::maxpool_forward({.geometry = k.geometry, .x = x, .y = y});
@@ -98,7 +98,7 @@ TEST_CASE("pools of a constant image are that constant, at the borders too") {
 
 TEST_CASE("pools: the gradient of ref is that of finite differences") {
   Random random(3);
-  for (const PoolCase& k : kPoolCases) {
+  for (const PoolingCase& k : kPoolingCases) {
     CAPTURE(k.name);
     TestTensor x = input_of(k, DType::f64).fill_uniform(random), y = output_of(k, DType::f64),
                dx = input_of(k, DType::f64);

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""One report of the result files of a run: the table in README.md between its markers, and an HTML page.
+
+    report.py [--readme README.md] [--html bench/results/report.html] FILE.json...
+
+Of files of the same kind and network the last one named counts.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import statistics
+
+import common
+import report_html
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+RIVALS = ("torch", "OpenCV", "onnxruntime", "darknet")
+
+
+class Results:
+    """The result files by what they are about."""
+
+    def __init__(self, files):
+        self.infer, self.train, self.memory = {}, {}, {}  # of comparisons: {(arch, rival): result}
+        self.ops = self.net = self.parts = None
+        self.heading = None
+        for file in files:
+            self.add(json.loads(pathlib.Path(file).read_text()))
+
+    def add(self, result):
+        self.heading = self.heading or result
+        kind, rows = result["bench"], "rows" in result
+        if rows:
+            setattr(self, {"ops": "ops", "net": "net", "train": "parts"}[kind], result)
+        else:
+            getattr(self, kind)[result["arch"], rival_of(result)] = result
+
+    def archs(self, kind):
+        return list(dict.fromkeys(arch for arch, _ in getattr(self, kind)))
+
+    def contestants(self, kind, arch):
+        """{name: [figures of all rounds]} of all comparisons of a network; rook's own rounds are put together."""
+        found = {}
+        for (a, _), result in getattr(self, kind).items():
+            if a == arch:
+                for name, rounds in result["measured"].items():
+                    found.setdefault(name, []).extend(rounds)
+        return found
+
+    def versions(self):
+        found = {}
+        for group in (self.infer, self.train, self.memory):
+            for result in group.values():
+                found |= result["versions"]
+        return found or self.heading["versions"]
+
+
+def rival_of(result):
+    for name in ("torch", "opencv", "onnxruntime", "darknet"):
+        if name in result["versions"]:
+            return name
+    return "none"
+
+
+def is_rook(name):
+    return name.startswith("rook")
+
+
+def milliseconds(rounds):
+    return statistics.median(r["ms_median"] for r in rounds)
+
+
+def comparison_rows(results):
+    """[what, rook, rival, ratio] for each comparison, in each precision of rook."""
+    rows = []
+    for kind, unit in (("infer", "one photo"), ("train", "training step")):
+        for (arch, _), result in getattr(results, kind).items():
+            for r in result["ratios"]:
+                if not r:
+                    continue
+                ours, theirs = result["measured"][r["ours"]], result["measured"][r["rival"]]
+                low, high = min(r["per_round"]), max(r["per_round"])
+                rows.append([f"{unit}, {arch}, batch {result['batch']}, ms", f"{r['ours']}: {milliseconds(ours):.1f}",
+                             f"{r['rival']}: {milliseconds(theirs):.1f}", f"{r['median']:.2f} ({low:.2f}-{high:.2f})"])
+    return rows
+
+
+def memory_rows(results):
+    rows = []
+    for (arch, _), result in results.memory.items():
+        peaks = result["peak_mb"]
+        best = min((n for n in peaks if not is_rook(n)), key=peaks.get)
+        for name in filter(is_rook, peaks):
+            rows.append([f"peak memory of training, {arch}, batch {result['batch']}, MB", f"{name}: {peaks[name]:.0f}",
+                         f"{best}: {peaks[best]:.0f}", f"{peaks[best] / peaks[name]:.2f}"])
+    for (arch, _), result in results.infer.items():
+        peak = {n: max(r["peak_mb"] for r in rounds) for n, rounds in result["measured"].items()}
+        rivals = {n: p for n, p in peak.items() if not is_rook(n) and p > 0}
+        if rivals and "rook f32" in peak:
+            best = min(rivals, key=rivals.get)
+            rows.append([f"peak memory, one photo, {arch}, MB", f"rook f32: {peak['rook f32']:.0f}", f"{best}: {rivals[best]:.0f}",
+                         f"{rivals[best] / peak['rook f32']:.2f}"])
+        started = result.get("start_s", {})
+        for name, seconds in started.items():
+            if not is_rook(name):
+                rows.append([f"start to the first boxes, {arch}, s", f"rook f32: {started['rook f32']:.2f}", f"{name}: {seconds:.2f}",
+                             f"{seconds / started['rook f32']:.2f}"])
+    return rows
+
+
+def geomean(values):
+    return math.exp(sum(math.log(v) for v in values) / len(values))
+
+
+def conv_rows(results):
+    """Our best convolution row over the best library's, by direction, type and batch."""
+    cases = {}
+    for row in results.ops["rows"] if results.ops else []:
+        if "over_library" in row:
+            cases.setdefault((row["op"], row["type"], row["batch"]), {}).setdefault(row["case"], []).append(row)
+    rows = []
+    for (op, kind, batch), by_case in cases.items():
+        ours = [max((r["over_library"] for r in c if not r["row"].startswith(("onednn", "cudnn", "cublas"))), default=None)
+                for c in by_case.values()]
+        ours = [v for v in ours if v]
+        if ours:
+            rows.append([op, kind, batch, len(ours), f"{geomean(ours):.2f}", f"{min(ours):.2f}-{max(ours):.2f}"])
+    return rows
+
+
+COMPARISON_HEADER = ["", "rook", "rival", "ratio (rounds)"]
+CONV_HEADER = ["", "type", "batch", "shapes", "ours over the best library, geometric mean", "range"]
+
+
+def markdown_table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(str(c) for c in row) + " |" for row in rows])
+
+
+def markdown(results):
+    h = results.heading
+    versions = ", ".join(f"{n} {v.removeprefix(n).strip()}" for n, v in results.versions().items())
+    parts = [f"{h['device']}, {h['threads']} threads; {versions}; commit {h['commit']}; {h['date']}. Ratios above 1: rook is faster, or smaller. "
+             "Made by `./run bench`; how it is measured: [bench/README.md](bench/README.md)."]
+    if rows := comparison_rows(results) + memory_rows(results):
+        parts.append(markdown_table(COMPARISON_HEADER, rows))
+    if rows := conv_rows(results):
+        parts.append(markdown_table(CONV_HEADER, rows))
+    return "\n\n".join(parts)
+
+
+def put_between_markers(file, text):
+    whole = file.read_text()
+    if whole.count(BEGIN) != 1 or whole.count(END) != 1:
+        common.die(f"{file}: needs the lines {BEGIN} and {END}, once each, where the table goes")
+    before, rest = whole.split(BEGIN)
+    after = rest.split(END)[1]
+    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", metavar="FILE.json")
+    parser.add_argument("--readme", help="a Markdown file with the markers")
+    parser.add_argument("--html", help="the page to write")
+    options = parser.parse_args()
+    results = Results(options.files)
+    text = markdown(results)
+    if options.readme:
+        put_between_markers(pathlib.Path(options.readme), text)
+    if options.html:
+        pathlib.Path(options.html).write_text(report_html.page(results, text))
+        common.say(f"written: {options.html}")
+    if not options.readme and not options.html:
+        print(text)
+
+
+if __name__ == "__main__":
+    common.one_line_errors(main)
