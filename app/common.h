@@ -18,6 +18,7 @@ namespace rook::app {
 void add_detect(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_weights(CLI::App& app);
 void add_data(CLI::App& app);
