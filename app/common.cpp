@@ -11,6 +11,7 @@
 #include "io/atomic_file.h"
 #include "io/cfg.h"
 #include "kernels/names.h"
+#include "model/detect_split.h"
 
 namespace rook::app {
 
@@ -135,6 +136,25 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
         box.cls = to[box.cls];
       }
   dataset.classes = names;
+}
+
+std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json& run_config,
+                                        const io::Dataset& dataset, const io::Split& split,
+                                        const ComputeOptions& compute) {
+  constexpr float kFloor = 0.001f;
+  const auto train = run_config.value("train", nlohmann::json::object());
+  Detector detector(*model.network, *model.params, model.preprocess,
+                    {.backend = &compute.backend(),
+                     .compute = compute.dtype(false),
+                     .batch = 4,
+                     .width = train.value("width", 0),
+                     .height = train.value("height", 0),
+                     .threshold = kFloor,
+                     .best_class = false,
+                     .conv = compute.conv});
+  std::vector<ImageResult> results = detect_split(detector, split, model.network->channels, &interrupted());
+  rename_classes(results, model.names, dataset.classes);
+  return results;
 }
 
 void write_json(const std::string& where, const nlohmann::json& json) {

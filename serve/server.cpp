@@ -339,8 +339,10 @@ class Server::Http final : public httplib::Server {
       if (paths().contains(request.path)) path = request.path;
       connection.begin_answer(options_.request_timeout);
     };
+    // Only who was told that the connection ends may find it ended: others get to send one more request.
+    const bool last = stopping_;
     bool closed = false;
-    const bool good = process_request(stream, stopping_, closed, [](httplib::Request& request) {
+    const bool good = process_request(stream, last, closed, [](httplib::Request& request) {
       // Read here rather than by the library: its multipart parser matches headers with std::regex, whose depth is that
       // of their length; nor is there anything to compress or to cut into ranges.
       for (auto [at, end] = request.headers.equal_range("Content-Type"); at != end; ++at)
@@ -355,7 +357,7 @@ class Server::Http final : public httplib::Server {
       service_.metrics().request(path, status, seconds);
       if (options_.on_request) options_.on_request(what, status, seconds);
     }
-    return good && !closed && !stopping_ && !connection.spoilt();
+    return good && !closed && !last && !connection.spoilt();
   }
 
   static constexpr const char* kContentType = "X-Rook-Content-Type";

@@ -59,8 +59,8 @@ TEST_CASE("rook train: a run folder") {
     CHECK(shows(said, text));
 
   const nlohmann::json config = nlohmann::json::parse(text_of(run / "config.json"));
-  CHECK(keys_of(config) ==
-        std::set<std::string>{"arch", "cfg", "classes", "data", "from", "merge", "train", "train_list"});
+  CHECK(keys_of(config) == std::set<std::string>{"arch", "cfg", "classes", "data", "device", "from", "merge", "started",
+                                                 "train", "train_list", "valid"});
   CHECK(config["classes"] == kPhotoClasses);
   CHECK(to_json(train_config_from_json(config["train"])) == config["train"]);
   CHECK(config["train"]["batch"] == 4);
