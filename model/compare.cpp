@@ -85,10 +85,12 @@ void complete(Comparison& comparison, double conf, int resamples, std::uint64_t 
                                         static_cast<int>(comparison.classes.size()), resamples, seed);
     best = std::max(best, run.summary.map50);
   }
-  // Round ones below the best: what can be waited for.
-  if (comparison.targets.empty())
-    for (const double target : {0.5, 0.8, 0.9, 0.95, 0.98, 0.99})
-      if (target <= best) comparison.targets.push_back(target);
+  if (!comparison.targets.empty()) return;
+  // The highest round ones that were reached.
+  constexpr std::size_t kTargets = 3;
+  for (const double target : {0.99, 0.98, 0.95, 0.9, 0.8, 0.5, 0.25})
+    if (target <= best && comparison.targets.size() < kTargets) comparison.targets.push_back(target);
+  std::reverse(comparison.targets.begin(), comparison.targets.end());
 }
 
 std::string to_text(const Comparison& comparison) {

@@ -30,11 +30,14 @@ std::string signed_percent(double share) {
   return fmt::format("{:+.2f}", 100 * share);
 }
 
-// A cell for each run, the best of them bold.
+// A run's cell, bold where it is the best and not all are equal.
 std::string cells(const Comparison& comparison, double (*value)(const ComparedRun&), const ComparedRun& run) {
-  double best = value(run);
-  for (const ComparedRun& other : comparison.runs) best = std::max(best, value(other));
-  return number_cell(percent(value(run)), comparison.runs.size() > 1 && value(run) == best);
+  double best = value(run), least = best;
+  for (const ComparedRun& other : comparison.runs) {
+    best = std::max(best, value(other));
+    least = std::min(least, value(other));
+  }
+  return number_cell(percent(value(run)), best > least && value(run) == best);
 }
 
 std::string figures_section(const Comparison& comparison) {
@@ -140,11 +143,14 @@ std::string classes_section_of(const Comparison& comparison) {
     const ClassResult& first = comparison.runs.front().evaluation.classes[cls];
     html += fmt::format("<tr><th scope=\"row\">{}</th>", escape_html(comparison.classes[cls])) +
             number_cell(fmt::format("{}", first.boxes));
-    double best = 0;
-    for (const ComparedRun& run : comparison.runs) best = std::max(best, run.evaluation.classes[cls].ap50);
+    double best = 0, least = 1;
+    for (const ComparedRun& run : comparison.runs) {
+      best = std::max(best, run.evaluation.classes[cls].ap50);
+      least = std::min(least, run.evaluation.classes[cls].ap50);
+    }
     for (std::size_t r = 0; r < comparison.runs.size(); ++r) {
       const double ap = comparison.runs[r].evaluation.classes[cls].ap50;
-      html += number_cell(first.boxes ? percent(ap) : "&#8211;", first.boxes && ap == best);
+      html += number_cell(first.boxes ? percent(ap) : "&#8211;", best > least && ap == best);
       if (r) html += number_cell(first.boxes ? signed_percent(ap - first.ap50) : "");
     }
     html += "</tr>";

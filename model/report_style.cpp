@@ -79,7 +79,7 @@ text-overflow:ellipsis;display:inline-block}
 .pictures img{display:block;width:100%;height:auto}
 .pictures figcaption{padding:.5rem .8rem;font-size:.85rem;color:var(--soft)}
 .compare td.best{font-weight:700}
-.compare tr.first td{color:var(--soft)}
+.compare th,.compare td{white-space:nowrap}
 .beside{display:grid;gap:.75rem;margin-bottom:1rem}
 .beside figure{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden}
 .beside img{display:block;width:100%;height:auto}
