@@ -24,6 +24,17 @@ void ComputeOptions::add(CLI::App& app) {
   app.add_option("--conv", conv, "force an implementation of convolution by name");
 }
 
+const Backend& ComputeOptions::backend() const {
+  static bool said = false;
+  const Backend& chosen = find_backend(device);
+  if (device == "auto" && chosen.device == Device::cpu && !said) {
+    said = true;
+    if (const std::string reason = why_no_gpu(); !reason.empty())
+      fmt::print(stderr, "{}; computing on the CPU (--device cpu)\n", reason);
+  }
+  return chosen;
+}
+
 DType ComputeOptions::dtype(bool training) const {
   const Device where = backend().device;
   if (precision == "auto") {

@@ -32,7 +32,8 @@ void add_diff(CLI::App& app);
 struct ComputeOptions {
   std::string device = "auto", precision = "auto", conv;
   void add(CLI::App& app);
-  const Backend& backend() const { return find_backend(device); }
+  // Says once, on standard error, why `auto` takes the CPU where rook could compute on a GPU.
+  const Backend& backend() const;
   // "auto": bf16 in training where the device computes in it, f32 elsewhere.
   DType dtype(bool training) const;
 };

@@ -22,6 +22,7 @@ import tarfile
 import common
 import darknet
 
+STEPS = ("build", "test", "sanitize", "diff", "train", "bench", "torch")
 NETWORKS = ("yolov4-tiny", "yolo-fastest-1.1-xl")
 BATCHES = (1, 8, 64)
 PRECISIONS = {"net": ("bf16", "f16", "f32"), "train": ("bf16", "f32")}
@@ -175,6 +176,7 @@ def gather(folder):
     heading = common.heading()
     steps = [dict(zip(("step", "outcome", "seconds", "note"), line.split("\t")))
              for line in (folder / "steps.tsv").read_text().splitlines()]
+    steps.sort(key=lambda s: STEPS.index(s["step"]))
     log = folder / "train.log"
     return heading | {
         "commit": commit(), "host": heading["device"], "device": device(), "steps": steps, "cases": read_json(folder / "cases.json"),

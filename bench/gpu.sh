@@ -73,8 +73,8 @@ step_diff() {
         failed=1
     }
     compare f32 --tolerance 1e-4
-    compare bf16 --precision-b bf16 --tolerance 0.1
-    compare f16 --precision-b f16 --tolerance 0.02
+    compare bf16 --precision-b bf16 --tolerance 0.3
+    compare f16 --precision-b f16 --tolerance 0.05
     compare train --train --tolerance 1e-3
   done
   return "$failed"
@@ -119,9 +119,9 @@ run_step() {
   mkfifo "$work/pipe"
   tee "$work/$name.log" <"$work/pipe" &
   local reader=$!
-  timeout --kill-after=10 "$limit" bash bench/gpu.sh --step "$name" </dev/null >"$work/pipe" 2>&1 &
+  timeout --signal=KILL "$limit" bash bench/gpu.sh --step "$name" </dev/null >"$work/pipe" 2>&1 &
   running=$!
-  wait "$running" || status=$?
+  { wait "$running" || status=$?; } 2>/dev/null  # which would say "Killed"
   running=
   wait "$reader"
   rm -f "$work/pipe"

@@ -47,4 +47,18 @@ class Arena {
   std::size_t bytes_ = 0;
 };
 
+// Places behind each other in one block: arrays of different kinds share an arena so.
+class Places {
+ public:
+  std::size_t add(std::size_t bytes) {
+    const std::size_t place = arena_aligned(bytes_);
+    bytes_ = place + bytes;
+    return place;
+  }
+  std::size_t bytes() const { return arena_aligned(bytes_); }
+
+ private:
+  std::size_t bytes_ = 0;
+};
+
 }  // namespace rook

@@ -21,6 +21,9 @@ cudaEvent_t event_of(Event event) {
 std::string unusable() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
+  int driver = 0;
+  if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+    return "there is no NVIDIA driver";
   if (status == cudaErrorInsufficientDriver)
     return "the NVIDIA driver is older than the CUDA toolkit that rook was built with; update the driver";
   if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) return "there is no NVIDIA GPU";

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/augment_plan.h"
 
 namespace rook {
 namespace {
@@ -34,20 +35,6 @@ float ema_decay(const TrainConfig& config, std::int64_t iteration) {
   return std::min(config.ema, (1 + age) / (10 + age));
 }
 
-// Places behind each other in one block.
-class Places {
- public:
-  std::size_t add(std::size_t bytes) {
-    const std::size_t place = arena_aligned(bytes_);
-    bytes_ = place + bytes;
-    return place;
-  }
-  std::size_t bytes() const { return arena_aligned(bytes_); }
-
- private:
-  std::size_t bytes_ = 0;
-};
-
 void add_parts(LossParts& sum, const LossParts& part, float share_of_loss, float share) {
   sum.box += part.box * share_of_loss;
   sum.objectness += part.objectness * share_of_loss;
@@ -66,6 +53,7 @@ TrainStep::TrainStep(Model& model, const TrainConfig& config, const PhotoCache& 
                      const std::string& conv)
     : model_(model),
       config_(config),
+      cache_(train),
       backend_(backend),
       runtime_(*backend.runtime),
       executor_(model.network->graph, *model.params,
@@ -106,7 +94,7 @@ TrainStep::TrainStep(Model& model, const TrainConfig& config, const PhotoCache& 
   for (std::size_t i = 0; i <= lag(); ++i)
     idle_.push_back({.report = {}, .done = runtime_.create_event(), .metrics = {runtime_, layout_.bytes}});
   executor_.resize(photos_per_part(), config.height, config.width);
-  photos_.emplace(train, runtime_, kReserve);
+  photos_.emplace(train, runtime_, kReserve, 4 * batch);  // a mosaic shows four
   begin_at(0);
 }
 
@@ -197,6 +185,7 @@ void TrainStep::enqueue(int width, int height) {
   }
   const bool mosaic =
       static_cast<double>(iteration_) < config_.mosaic_until * static_cast<double>(config_.schedule.iterations);
+  if (!photos_->resident()) photos_->bring(photos_read(mosaic), executor_.stream());
   recordings_.try_emplace({width, height, mosaic}, runtime_, executor_.stream()).first->second.run([&] {
     launch(mosaic);
   });
@@ -245,22 +234,43 @@ YoloLoss TrainStep::loss_of(int part) {
           .step = state_.as<StepState>()};
 }
 
-void TrainStep::forward_backward(int part, bool mosaic) {
+Augment TrainStep::augmentation(int part, bool mosaic) const {
   const std::size_t photos = static_cast<std::size_t>(photos_per_part());
   AugmentSpec spec = config_.augment;
   if (!mosaic) spec.mosaic = 0;
-  backend_.augment({.images = photos_->images(),
-                    .order = {photo_order_ + part * photos, photos},
-                    .spec = spec,
-                    .seed = config_.seed,
-                    .first_slot = static_cast<std::uint32_t>(part) * static_cast<std::uint32_t>(photos),
-                    .y = executor_.input(),
-                    .truths = reinterpret_cast<Truth*>(truths_.data() + truths_at_),
-                    .truth_counts = truths_.as<std::int32_t>(),
-                    .max_truths = config_.max_truths,
-                    .step = state_.as<StepState>(),
-                    .order_stride = config_.batch},
-                   executor_.stream());
+  return {.images = photos_->images(),
+          .order = {photo_order_ + part * photos, photos},
+          .spec = spec,
+          .seed = config_.seed,
+          .first_slot = static_cast<std::uint32_t>(part) * static_cast<std::uint32_t>(photos),
+          .y = executor_.input(),
+          .truths = reinterpret_cast<Truth*>(truths_.data() + truths_at_),
+          .truth_counts = truths_.as<std::int32_t>(),
+          .max_truths = config_.max_truths,
+          .step = state_.as<StepState>(),
+          .order_stride = config_.batch};
+}
+
+// The photos that the next step's augmentation will look at, from the same plans that it makes on the device.
+std::vector<std::int32_t> TrainStep::photos_read(bool mosaic) {
+  const std::vector<std::int32_t> order = photos_of(iteration_);
+  std::vector<std::int32_t> photos;
+  for (int part = 0; part < config_.subdivisions; ++part) {
+    Augment args = augmentation(part, mosaic);
+    args.images = cache_.images();
+    args.order = std::span(order).subspan(args.first_slot, args.order.size());
+    args.step = nullptr;
+    args.iteration = static_cast<std::uint32_t>(iteration_);
+    for (int output = 0; output < photos_per_part(); ++output) {
+      const AugmentPlan plan = plan_augment(args, output);
+      for (int p = 0; p < plan.patches; ++p) photos.push_back(plan.patch[p].image);
+    }
+  }
+  return photos;
+}
+
+void TrainStep::forward_backward(int part, bool mosaic) {
+  backend_.augment(augmentation(part, mosaic), executor_.stream());
   // A counter of its own for each part, so that no two draw the same dropout mask.
   executor_.forward({.iteration = static_cast<std::uint32_t>(part),
                      .parts = static_cast<std::uint32_t>(config_.subdivisions),

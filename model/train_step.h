@@ -82,6 +82,8 @@ class TrainStep {
   void upload_tables();
   YoloLoss loss_of(int part);
   void launch(bool mosaic);
+  Augment augmentation(int part, bool mosaic) const;
+  std::vector<std::int32_t> photos_read(bool mosaic);
   void forward_backward(int part, bool mosaic);
   void update();
   void average();
@@ -90,6 +92,7 @@ class TrainStep {
 
   Model& model_;
   const TrainConfig& config_;
+  const PhotoCache& cache_;
   const Backend& backend_;
   const DeviceRuntime& runtime_;
   Executor executor_;

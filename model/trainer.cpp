@@ -253,6 +253,7 @@ void Trainer::evaluate_now() {
 
 TrainResult Trainer::run() {
   auto saved = Clock::now();
+  bool saved_once = false;
   last_report_ = saved;
   result_.end = TrainEnd::finished;
   while (iteration_ < iterations_) {
@@ -269,10 +270,11 @@ TrainResult Trainer::run() {
       result_.end = TrainEnd::interrupted;
       break;
     }
-    if (seconds_since(saved) > options_.save_every_s) {
+    if (seconds_since(saved) > options_.save_every_s || (evaluate && !saved_once)) {
       finish_steps();
       save_last();
       saved = Clock::now();
+      saved_once = true;
     }
   }
   save_last();

@@ -44,7 +44,7 @@ struct TrainerOptions {
   const std::atomic<bool>* stop = nullptr;  // set from outside: end the step, save, return
   std::function<void(const StepInfo&)> on_step;
   std::function<void(const EvalInfo&)> on_evaluation;
-  double save_every_s = 30;  // last.safetensors at least this often
+  double save_every_s = 30;  // last.safetensors at least this often, and with the first evaluation
 };
 
 enum class TrainEnd { finished, reached, patience, interrupted };

@@ -4,8 +4,6 @@
 // part that is needed), the line is read at the precomputed columns, four lanes per pixel, then colour is changed for
 // the whole row without a branch. Values are 0..255 until they are stored. Each pixel depends on its plan only, so the
 // bits are the same whatever the number of threads.
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -29,7 +27,8 @@ using Int4 [[gnu::vector_size(16)]] = std::int32_t;
 
 constexpr int kBand = 32;  // rows of one piece of work
 
-// What a thread needs to make a row.
+// What a thread needs to make a row. Each thread keeps its own from call to call, so that a step allocates nothing once
+// the widest photo was seen.
 struct Scratch {
   std::vector<std::int32_t> columns;  // first tap of each output column, in elements of the line
   std::vector<float> weights;         // of the second tap
@@ -37,11 +36,15 @@ struct Scratch {
   std::vector<float> pixels;          // [columns rounded up to 4, 4] r, g, b, unused
   std::int32_t line_begin = 0, line_end = 0;
 
-  Scratch(int out_width, int photo_width)
-      : columns(out_width),
-        weights(out_width),
-        line(std::size_t(photo_width + 2) * 3),
-        pixels((std::size_t(out_width) + 3) / 4 * 16) {}
+  void fit(int out_width, int photo_width) {
+    const auto width = static_cast<std::size_t>(out_width), line_width = static_cast<std::size_t>(photo_width) + 2;
+    if (columns.size() < width) {
+      columns.resize(width);
+      weights.resize(width);
+      pixels.resize((width + 3) / 4 * 16);
+    }
+    if (line.size() < 3 * line_width) line.resize(3 * line_width);
+  }
 };
 
 // Taps of the columns on the photo; the line holds the columns between, and one beyond the last (weight 0 at the
@@ -182,22 +185,24 @@ void write_truths(const Augment& args, const AugmentPlan& plan, int output) {
 template <class T>
 void augment_to(const Augment& args) {
   const int bands = (args.y.h + kBand - 1) / kBand;
-  std::vector<AugmentPlan> plans(static_cast<std::size_t>(args.y.n));
+  thread_local std::vector<AugmentPlan> kept_plans;  // likewise
+  std::vector<AugmentPlan>& plans = kept_plans;      // of this thread, for all that work below
+  plans.resize(static_cast<std::size_t>(args.y.n));
   int widest = 1;
   for (int i = 0; i < args.y.n; ++i) {
     plans[i] = plan_augment(args, i);
     write_truths(args, plans[i], i);
     for (int p = 0; p < plans[i].patches; ++p) widest = std::max(widest, args.images[plans[i].patch[p].image].width);
   }
-  std::vector<Scratch> scratch(static_cast<std::size_t>(omp_get_max_threads()), Scratch(args.y.w, widest));
   const bool parallel = args.y.pixels() > 20'000;  // below, waking the threads costs more than they save
 #pragma omp parallel for schedule(dynamic) if (parallel)
   for (int piece = 0; piece < args.y.n * bands; ++piece) {
     const int output = piece / bands, top = piece % bands * kBand, bottom = std::min(top + kBand, args.y.h);
+    thread_local Scratch scratch;
+    scratch.fit(args.y.w, widest);
     for (int p = 0; p < plans[output].patches; ++p) {
       const AugmentPatch& patch = plans[output].patch[p];
-      render<T>(args, output, patch, std::max(top, patch.y0), std::min(bottom, patch.y1),
-                scratch[omp_get_thread_num()]);
+      render<T>(args, output, patch, std::max(top, patch.y0), std::min(bottom, patch.y1), scratch);
     }
   }
 }

@@ -116,7 +116,7 @@ TEST_CASE("rook train: interrupted or killed, it goes on to the bit") {
   CHECK(!fs::exists(parts / "report.html"));
 
   CHECK(stopped(again, parts, 5, SIGKILL, out) == -SIGKILL);
-  REQUIRE(read_checkpoint(parts / "last.safetensors").state["iteration"] == iteration);
+  REQUIRE(read_checkpoint(parts / "last.safetensors").state["iteration"] >= iteration);
   CHECK_NOTHROW(load_model((parts / "best.safetensors").string()));
   append_text(parts / "metrics.jsonl", "{\"type\": \"train\", \"itera");  // as a kill may leave it
 

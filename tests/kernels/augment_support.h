@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
 #include "kernels/ops.h"
+#include "tests/mapped.h"
 #include "tests/support.h"
 
 namespace rook::test {
@@ -17,14 +19,14 @@ inline constexpr AugmentFunction kAugmentCpuAndRef[] = {cpu::augment, ref::augme
 
 struct AugmentPhoto {
   int width, height;
-  std::vector<std::uint8_t> pixels;
-  std::vector<Truth> truths;
+  Mapped<std::uint8_t> pixels;
+  Mapped<Truth> truths;
 
   CachedImage view() const { return {pixels.data(), width, height, truths.data(), static_cast<int>(truths.size())}; }
 };
 
 inline AugmentPhoto random_photo(Random& random, int width, int height, int truths) {
-  AugmentPhoto photo{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3), {}};
+  AugmentPhoto photo{width, height, Mapped<std::uint8_t>(static_cast<std::size_t>(width) * height * 3), {}};
   for (auto& value : photo.pixels) value = static_cast<std::uint8_t>(random.below(256));
   for (int t = 0; t < truths; ++t) {
     const double w = random.uniform(0.02, 0.6), h = random.uniform(0.02, 0.6);
@@ -38,10 +40,10 @@ inline AugmentPhoto random_photo(Random& random, int width, int height, int trut
 // Arguments, and outputs with room for `max_truths` truths per image between sentinels.
 class AugmentBatch {
  public:
-  AugmentBatch(const std::vector<AugmentPhoto>& photos, std::vector<std::int32_t> order, DType dtype, int height,
+  AugmentBatch(const std::vector<AugmentPhoto>& photos, const std::vector<std::int32_t>& order, DType dtype, int height,
                int width, int max_truths, int after = 0)
       : y(dtype, static_cast<int>(order.size()), height, width, 3, 0, after),
-        order_(std::move(order)),
+        order_(order.begin(), order.end()),
         truths_(order_.size() * static_cast<std::size_t>(max_truths) + 2, kSentinel),
         counts_(static_cast<std::int64_t>(order_.size())) {
     for (const AugmentPhoto& photo : photos) images_.push_back(photo.view());
@@ -56,12 +58,15 @@ class AugmentBatch {
   AugmentBatch(const AugmentBatch&) = delete;
   AugmentBatch& operator=(const AugmentBatch&) = delete;
 
-  std::vector<Truth> truths(int output) const {
+  Mapped<Truth> truths(int output) const {
     const Truth* first = args.truths + std::int64_t{output} * args.max_truths;
     return {first, first + counts_[output]};
   }
   void run(AugmentFunction function) {
-    function(args, {});
+    run([&](const Augment& given) { function(given, {}); });
+  }
+  void run(const std::function<void(const Augment&)>& function) {
+    function(args);
     CHECK(y.guards_intact());
     CHECK(counts_.guards_intact());
     for (const Truth& sentinel : {truths_.front(), truths_.back()}) CHECK(sentinel.cls == kSentinel.cls);
@@ -73,15 +78,15 @@ class AugmentBatch {
 
  private:
   static constexpr Truth kSentinel{-7, -7, -7, -7, -7};
-  std::vector<std::int32_t> order_;
-  std::vector<CachedImage> images_;
-  std::vector<Truth> truths_;
+  Mapped<std::int32_t> order_;
+  Mapped<CachedImage> images_;
+  Mapped<Truth> truths_;
   TestArray<std::int32_t> counts_;
 };
 
 inline void check_same_truths(const AugmentBatch& a, const AugmentBatch& b, double tolerance) {
   for (int i = 0; i < a.y.view().n; ++i) {
-    const std::vector<Truth> left = a.truths(i), right = b.truths(i);
+    const Mapped<Truth> left = a.truths(i), right = b.truths(i);
     REQUIRE(left.size() == right.size());
     for (std::size_t t = 0; t < left.size(); ++t) {
       const Truth &l = left[t], &r = right[t];

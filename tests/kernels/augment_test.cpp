@@ -7,7 +7,7 @@
 
 #include "kernels/augment_plan.h"
 #include "kernels/ops.h"
-#include "tests/kernels/augment_support.h"
+#include "tests/kernels/augment_cases.h"
 #include "tests/support.h"
 
 namespace rook {
@@ -67,8 +67,8 @@ TEST_CASE("augment: nothing to change gives the photo back") {
           const float expected = dtype == DType::f32 ? exact : bf16_to_float(float_to_bf16(exact));
           CHECK(static_cast<float>(batch.y.get(n * 17 * 31 * 3 + i)) == expected);
         }
-        const std::vector<Truth> truths = batch.truths(n);
-        std::vector<Truth> expected = photo.truths;
+        const test::Mapped<Truth> truths = batch.truths(n);
+        test::Mapped<Truth> expected = photo.truths;
         std::erase_if(expected, [](const Truth& truth) { return truth.w * 31 < 1 || truth.h * 17 < 1; });
         REQUIRE(truths.size() == expected.size());
         for (std::size_t t = 0; t < truths.size(); ++t) {
@@ -117,32 +117,15 @@ TEST_CASE("augment: a flip mirrors pixels and truths, two flips nothing") {
 }
 
 TEST_CASE("augment: cpu agrees with ref on odd sizes, photos of any size, every kind of change") {
-  Random random(3);
-  const std::vector<Photo> photos = {random_photo(random, 37, 41, 7), random_photo(random, 97, 13, 4),
-                                     random_photo(random, 1, 1, 1), random_photo(random, 5, 64, 0),
-                                     random_photo(random, 120, 90, 30)};
-  std::int64_t kept = 0;
-  for (const AugmentSpec& spec : {kNothing, kGentle, kDarknet, kEverything}) {
-    for (const auto& [height, width] : {std::pair{29, 43}, std::pair{41, 37}, std::pair{1, 3}, std::pair{70, 1}}) {
-      Batch exact(photos, {0, 4, 2, 3, 1, 4}, DType::f64, height, width, 20);
-      Batch f32(photos, {0, 4, 2, 3, 1, 4}, DType::f32, height, width, 20);
-      Batch bf16(photos, {0, 4, 2, 3, 1, 4}, DType::bf16, height, width, 20, 5);
-      for (std::uint32_t iteration = 0; iteration < 4; ++iteration) {
-        for (Batch* batch : {&exact, &f32, &bf16}) {
-          batch->args.spec = spec;
-          batch->args.seed = 0x123456789abcdef;
-          batch->args.iteration = iteration;
-          batch->run(batch == &exact ? ref::augment : cpu::augment);
-        }
-        test::check_close("f32", f32.y, exact.y, {0.25 / 255, 0});
-        test::check_close("bf16", bf16.y, exact.y, {0.25 / 255, 1.0 / 256});
-        check_same_truths(f32, exact, 1e-5);
-        check_same_truths(bf16, exact, 1e-5);
-        for (int i = 0; i < 6; ++i) kept += static_cast<std::int64_t>(exact.truths(i).size());
-      }
-    }
-  }
-  CHECK(kept > 300);  // enough truths survive for the comparison to mean something
+  test::test_augment(test::cpu_subject());
+}
+
+TEST_CASE("augment: more truths than a warp, than there is room for") {
+  test::test_augment_truths(test::cpu_subject());
+}
+
+TEST_CASE("augment: a step's state gives the iteration and its order") {
+  test::test_augment_step(test::cpu_subject());
 }
 
 TEST_CASE("augment: colour is changed as in a double version, and the grey outside is not") {
@@ -230,7 +213,7 @@ TEST_CASE("augment: the same bits whatever the threads and the order of calls") 
     TestTensor slice(DType::f32, 1, 96, 96, 3);
     for (std::int64_t e = 0; e < slice.elements(); ++e) slice.set(e, expected.y.get(i * slice.elements() + e));
     CHECK(test::same_bits(single.y, slice));
-    const std::vector<Truth> left = single.truths(0), right = expected.truths(i);
+    const test::Mapped<Truth> left = single.truths(0), right = expected.truths(i);
     REQUIRE(left.size() == right.size());
     for (std::size_t t = 0; t < left.size(); ++t) CHECK((left[t].x == right[t].x && left[t].cls == right[t].cls));
   }

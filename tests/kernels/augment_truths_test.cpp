@@ -24,7 +24,7 @@ using test::random_photo;
 
 // A photo that is black but for one magenta rectangle, which is its truth.
 Photo marked_photo(Random& random, int width, int height, int cls) {
-  Photo photo{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3), {}};
+  Photo photo{width, height, test::Mapped<std::uint8_t>(static_cast<std::size_t>(width) * height * 3), {}};
   const int w = 12 + static_cast<int>(random.below(width / 3)), h = 12 + static_cast<int>(random.below(height / 3));
   const int left = static_cast<int>(random.below(width - w + 1)), top = static_cast<int>(random.below(height - h + 1));
   for (int row = top; row < top + h; ++row) {
@@ -78,7 +78,7 @@ TEST_CASE("augment: truths move with the pixels") {
       batch.run(cpu::augment);
       for (int output = 0; output < 3; ++output) {
         const AugmentPlan plan = plan_augment(batch.args, output);
-        const std::vector<Truth> truths = batch.truths(output);
+        const test::Mapped<Truth> truths = batch.truths(output);
         std::size_t next = 0;
         mosaics += plan.patches == 4;
         for (int p = 0; p < plan.patches; ++p) {
@@ -142,7 +142,7 @@ TEST_CASE("augment: without mosaic_bound a truth reaches over the cut, but never
 }
 
 TEST_CASE("augment: what is too small is dropped before the rest is counted") {
-  std::vector<Photo> photos = {{32, 32, std::vector<std::uint8_t>(32 * 32 * 3, 9), {}}};
+  std::vector<Photo> photos = {{32, 32, test::Mapped<std::uint8_t>(32 * 32 * 3, 9), {}}};
   for (int t = 0; t < 10; ++t)
     photos[0].truths.push_back({0.5f, 0.5f, 0.9f / 32, 0.5f, 100 + t});  // thinner than a pixel
   const float nan = std::numeric_limits<float>::quiet_NaN();
@@ -155,7 +155,7 @@ TEST_CASE("augment: what is too small is dropped before the rest is counted") {
       Batch batch(photos, {0}, DType::f32, 32, 32, room);
       batch.args.spec = {.flip = 0, .min_visible = 0.7f};
       batch.run(augment);
-      const std::vector<Truth> truths = batch.truths(0);
+      const test::Mapped<Truth> truths = batch.truths(0);
       REQUIRE(static_cast<int>(truths.size()) == std::min(room, 5));
       for (std::size_t t = 0; t < truths.size(); ++t) CHECK(truths[t].cls == static_cast<int>(t));
     }

@@ -1,74 +1,11 @@
 // Pooling: cpu against ref, ref against finite differences and fixtures worked out by hand.
-#include <limits>
-
 #include "base/error.h"
-#include "kernels/ops.h"
-#include "tests/cases.h"
-#include "tests/support.h"
+#include "tests/kernels/pool_cases.h"
 
 using namespace rook;
 using namespace rook::test;
 
 namespace {
-
-struct PoolCase {
-  const char* name;
-  int n, h, w, c;
-  PoolGeometry geometry;
-  Slice in, out;
-};
-
-constexpr PoolCase kPoolCases[] = {
-    {"one pixel", 1, 1, 1, 1, {1, 1, 1, 1, 0}, {}, {}},
-    {"one pixel, SAME 5", 2, 1, 1, 19, {5, 5, 1, 1, 4}, {}, {}},
-    {"2 / 2, odd", 2, 7, 5, 13, {2, 2, 2, 2, 1}, {}, {}},
-    {"2 / 2, even", 1, 8, 6, 32, {2, 2, 2, 2, 1}, {1, 2}, {3, 0}},
-    {"2 / 2, no padding, odd", 1, 9, 7, 17, {2, 2, 2, 2, 0}, {}, {0, 1}},
-    {"2 / 1, yolov3-tiny", 2, 13, 13, 33, {2, 2, 1, 1, 1}, {}, {}},
-    {"3 / 2", 1, 11, 7, 31, {3, 3, 2, 2, 2}, {2, 3}, {}},
-    {"5 / 1, SPP", 1, 7, 11, 17, {5, 5, 1, 1, 4}, {}, {17, 34}},
-    {"9 / 1, SPP", 1, 13, 11, 8, {9, 9, 1, 1, 8}, {0, 8}, {8, 16}},
-    {"13 / 1, SPP", 1, 13, 13, 5, {13, 13, 1, 1, 12}, {}, {}},
-    {"13 / 1, larger than the image", 1, 3, 5, 7, {13, 13, 1, 1, 12}, {}, {}},
-    {"not square", 2, 11, 13, 11, {3, 5, 2, 3, 2}, {1, 1}, {}},
-    {"stride above size", 1, 17, 13, 9, {2, 3, 5, 4, 1}, {}, {}},
-    {"odd total padding", 1, 9, 10, 16, {4, 4, 3, 3, 5}, {}, {}},
-    {"several blocks", 3, 37, 41, 24, {2, 2, 2, 2, 1}, {}, {8, 8}},
-};
-
-constexpr Grad kModes[] = {Grad::none, Grad::overwrite, Grad::accumulate};
-
-TestTensor input_of(const PoolCase& k, DType dtype) {
-  return TestTensor(dtype, k.n, k.h, k.w, k.c, k.in.before, k.in.after);
-}
-
-TestTensor output_of(const PoolCase& k, DType dtype) {
-  return TestTensor(dtype, k.n, k.geometry.out_h(k.h), k.geometry.out_w(k.w), k.c, k.out.before, k.out.after);
-}
-
-// Runs `run(dx)` on poisoned or, to accumulate, random storage, and `reference(dx)` on the same in f64.
-template <class Run, class Reference>
-void check_backward(const PoolCase& k, DType dtype, Grad mode, Random& random, Run run, Reference reference) {
-  CAPTURE(static_cast<int>(mode));
-  TestTensor actual = input_of(k, dtype);
-  if (mode != Grad::overwrite) actual.fill_uniform(random);
-  TestTensor expected = actual.converted(DType::f64);
-  run(actual.view());
-  reference(expected.view());
-  check_close("dx", actual, expected, mode == Grad::none ? Tolerance{} : tolerance_of(dtype));
-}
-
-template <class Visit>
-void for_all_cases(Visit visit) {
-  Random random(11);
-  for (const PoolCase& k : kPoolCases) {
-    CAPTURE(k.name);
-    for (DType dtype : kStorageTypes) {
-      CAPTURE(name_of(dtype));
-      visit(k, dtype, random);
-    }
-  }
-}
 
 TestTensor tensor_of(DType dtype, int h, int w, std::initializer_list<double> values) {
   TestTensor t(dtype, 1, h, w, 1);
@@ -89,62 +26,16 @@ void check_values(const TestTensor& t, std::initializer_list<double> expected) {
 }  // namespace
 
 TEST_CASE("maxpool: cpu agrees with ref") {
-  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
-    TestTensor x = input_of(k, dtype).fill_uniform(random);
-    const TestTensor x64 = x.converted(DType::f64);
-    TestTensor y64 = output_of(k, DType::f64);
-    TestArray<std::uint16_t> taps(y64.elements()), expected_taps(y64.elements());
-    ref::maxpool_forward({.geometry = k.geometry, .x = x64, .y = y64, .taps = expected_taps.data()});
-    for (Poison poison : {Poison::nan, Poison::huge}) {
-      TestTensor y = output_of(k, dtype).poison(poison), inference = output_of(k, dtype).poison(poison);
-      cpu::maxpool_forward({.geometry = k.geometry, .x = x, .y = y, .taps = taps.data()});
-      check_close("y", y, y64, {});  // a maximum is one of the inputs: exact
-      check_close("taps", taps, expected_taps, {});
-      cpu::maxpool_forward({.geometry = k.geometry, .x = x, .y = inference});
-      CHECK(same_bits(y, inference));
-      CHECK(inference.guards_intact());
-    }
-    CHECK(x.guards_intact());
-
-    TestTensor dy = output_of(k, dtype).fill_uniform(random);
-    const TestTensor dy64 = dy.converted(DType::f64);
-    for (Grad mode : kModes) {
-      check_backward(
-          k, dtype, mode, random,
-          [&](const Tensor& dx) {
-            cpu::maxpool_backward({.geometry = k.geometry, .dy = dy, .dx = dx, .taps = taps.data(), .mode = mode});
-          },
-          [&](const Tensor& dx) {
-            ref::maxpool_backward({.geometry = k.geometry, .dy = dy64, .dx = dx, .taps = taps.data(), .mode = mode});
-          });
-    }
-  });
+  test_maxpool(cpu_subject());
 }
-
 TEST_CASE("maxpool: ties, infinities and NaN are chosen alike by cpu and ref") {
-  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
-  const double values[] = {0, -0.0, 1, 1, -1, inf, -inf, -inf, nan};
-  Random random(5);
-  const PoolGeometry geometry{3, 3, 2, 2, 2};
-  for (DType dtype : kStorageTypes) {
-    TestTensor x(dtype, 2, 9, 11, 21);
-    for (std::int64_t i = 0; i < x.elements(); ++i) x.set(i, values[random.below(9)]);
-    const TestTensor x64 = x.converted(DType::f64);
-    TestTensor y(dtype, 2, 5, 6, 21), y64(DType::f64, 2, 5, 6, 21);
-    TestArray<std::uint16_t> taps(y.elements()), expected(y.elements());
-    cpu::maxpool_forward({.geometry = geometry, .x = x, .y = y, .taps = taps.data()});
-    ref::maxpool_forward({.geometry = geometry, .x = x64, .y = y64, .taps = expected.data()});
-    check_close("taps", taps, expected, {});
-    std::int64_t nans = 0;
-    for (std::int64_t i = 0; i < y.elements(); ++i) {
-      const bool same_number = y.get(i) == y64.get(i) && std::signbit(y.get(i)) == std::signbit(y64.get(i));
-      const bool same = same_number || (std::isnan(y.get(i)) && std::isnan(y64.get(i)));
-      CHECK(same);
-      nans += std::isnan(y.get(i));
-    }
-    CHECK(nans > 0);
-    CHECK(nans < y.elements());
-  }
+  test_maxpool_ties(cpu_subject());
+}
+TEST_CASE("local_avgpool: cpu agrees with ref") {
+  test_local_avgpool(cpu_subject());
+}
+TEST_CASE("avgpool: cpu agrees with ref") {
+  test_avgpool(cpu_subject());
 }
 
 TEST_CASE("maxpool: fixtures by hand") {
@@ -185,50 +76,6 @@ TEST_CASE("maxpool: fixtures by hand") {
   }
 }
 
-TEST_CASE("local_avgpool: cpu agrees with ref") {
-  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
-    TestTensor x = input_of(k, dtype).fill_uniform(random);
-    const TestTensor x64 = x.converted(DType::f64);
-    TestTensor y64 = output_of(k, DType::f64);
-    ref::local_avgpool_forward({.geometry = k.geometry, .x = x64, .y = y64});
-    for (Poison poison : {Poison::nan, Poison::huge}) {
-      TestTensor y = output_of(k, dtype).poison(poison);
-      cpu::local_avgpool_forward({.geometry = k.geometry, .x = x, .y = y});
-      check_close("y", y, y64, tolerance_of(dtype));
-    }
-    TestTensor dy = output_of(k, dtype).fill_uniform(random);
-    const TestTensor dy64 = dy.converted(DType::f64);
-    for (Grad mode : kModes) {
-      check_backward(
-          k, dtype, mode, random,
-          [&](const Tensor& dx) {
-            cpu::local_avgpool_backward({.geometry = k.geometry, .dy = dy, .dx = dx, .mode = mode});
-          },
-          [&](const Tensor& dx) {
-            ref::local_avgpool_backward({.geometry = k.geometry, .dy = dy64, .dx = dx, .mode = mode});
-          });
-    }
-  });
-}
-
-TEST_CASE("avgpool: cpu agrees with ref") {
-  for_all_cases([](const PoolCase& k, DType dtype, Random& random) {
-    TestTensor x = input_of(k, dtype).fill_uniform(random);
-    const TestTensor x64 = x.converted(DType::f64);
-    TestTensor y(dtype, k.n, 1, 1, k.c, k.out.before, k.out.after), y64(DType::f64, k.n, 1, 1, k.c);
-    cpu::avgpool_forward({.x = x, .y = y});
-    ref::avgpool_forward({.x = x64, .y = y64});
-    check_close("y", y, y64, tolerance_of(dtype));
-    TestTensor dy = TestTensor(dtype, k.n, 1, 1, k.c, k.out.before, k.out.after).fill_uniform(random);
-    const TestTensor dy64 = dy.converted(DType::f64);
-    for (Grad mode : kModes) {
-      check_backward(
-          k, dtype, mode, random, [&](const Tensor& dx) { cpu::avgpool_backward({.dy = dy, .dx = dx, .mode = mode}); },
-          [&](const Tensor& dx) { ref::avgpool_backward({.dy = dy64, .dx = dx, .mode = mode}); });
-    }
-  });
-}
-
 TEST_CASE("avgpool sums wide images without losing digits") {
   TestTensor x = TestTensor(DType::f32, 1, 211, 307, 130).fill(1000.1);
   TestTensor y(DType::f32, 1, 1, 1, 130);
@@ -237,7 +84,7 @@ TEST_CASE("avgpool sums wide images without losing digits") {
 }
 
 TEST_CASE("pools of a constant image are that constant, at the borders too") {
-  for_all_cases([](const PoolCase& k, DType dtype, Random&) {
+  for_all_pools(cpu_subject(), [](const PoolCase& k, DType dtype, Random&) {
     TestTensor x = input_of(k, dtype).fill(0.75), y = output_of(k, dtype), mean(dtype, k.n, 1, 1, k.c);
     TestTensor constant = output_of(k, dtype).fill(0.75);
     cpu::maxpool_forward({.geometry = k.geometry, .x = x, .y = y});

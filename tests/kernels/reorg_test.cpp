@@ -1,8 +1,6 @@
 // Reorg: the legacy index map of darknet worked out by hand and formulated a second time, the plain one, inverses.
 #include "base/error.h"
-#include "kernels/ops.h"
-#include "tests/cases.h"
-#include "tests/support.h"
+#include "tests/kernels/reorg_cases.h"
 
 using namespace rook;
 using namespace rook::test;
@@ -21,34 +19,6 @@ void fill_with_planar_indices(TestTensor& t) {
   const std::int64_t per_image = v.elements() / v.n;
   for (int n = 0; n < v.n; ++n)
     for (std::int64_t i = 0; i < per_image; ++i) t.set(planar(v, n, i), static_cast<double>(10000 * n + i));
-}
-
-struct ReorgCase {
-  const char* name;
-  int n, h, w, c, stride;  // the wide side
-  bool legacy;
-  Slice in, out;
-};
-
-constexpr ReorgCase kReorgCases[] = {
-    {"stride 1", 1, 3, 5, 7, 1, true, {}, {}},
-    {"legacy 4x4x8", 1, 4, 4, 8, 2, true, {}, {}},
-    {"legacy, not square", 2, 6, 10, 12, 2, true, {1, 0}, {0, 3}},
-    {"legacy, stride 3", 2, 9, 3, 18, 3, true, {2, 1}, {}},
-    {"legacy, yolov2", 1, 26, 26, 64, 2, true, {}, {0, 1024}},
-    {"plain, prime channels", 2, 6, 10, 13, 2, false, {2, 3}, {1, 1}},
-    {"plain, stride 3", 1, 9, 15, 5, 3, false, {}, {}},
-    {"plain, one channel", 1, 8, 4, 1, 4, false, {}, {3, 0}},
-    {"plain, several blocks", 2, 26, 34, 48, 2, false, {}, {}},
-};
-
-TestTensor wide_of(const ReorgCase& k, DType dtype) {
-  return TestTensor(dtype, k.n, k.h, k.w, k.c, k.in.before, k.in.after);
-}
-
-TestTensor deep_of(const ReorgCase& k, DType dtype) {
-  const int s = k.stride;
-  return TestTensor(dtype, k.n, k.h / s, k.w / s, k.c * s * s, k.out.before, k.out.after);
 }
 
 }  // namespace
@@ -121,29 +91,7 @@ TEST_CASE("plain reorg is space to depth, taps outside and channels inside") {
 }
 
 TEST_CASE("reorg: cpu agrees with ref in both directions and all modes") {
-  Random random(31);
-  for (const ReorgCase& k : kReorgCases) {
-    CAPTURE(k.name);
-    for (DType dtype : kStorageTypes) {
-      CAPTURE(name_of(dtype));
-      for (bool reverse : {false, true}) {
-        for (Grad mode : {Grad::none, Grad::overwrite, Grad::accumulate}) {
-          TestTensor x = reverse ? deep_of(k, dtype) : wide_of(k, dtype),
-                     y = reverse ? wide_of(k, dtype) : deep_of(k, dtype);
-          x.fill_uniform(random);
-          if (mode != Grad::overwrite) y.fill_uniform(random);
-          TestTensor expected = y.converted(DType::f64);
-          Reorg args{.x = x, .y = y, .stride = k.stride, .legacy = k.legacy, .reverse = reverse, .mode = mode};
-          cpu::reorg(args);
-          const TestTensor x64 = x.converted(DType::f64);
-          args.x = x64;
-          args.y = expected;
-          ref::reorg(args);
-          check_close("y", y, expected, mode == Grad::accumulate ? tolerance_of(dtype) : Tolerance{});
-        }
-      }
-    }
-  }
+  test_reorg(cpu_subject());
 }
 
 TEST_CASE("reorg is a permutation, and reverse inverts it") {

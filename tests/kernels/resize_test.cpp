@@ -4,41 +4,18 @@
 #include <vector>
 
 #include "base/error.h"
-#include "kernels/ops.h"
-#include "tests/support.h"
+#include "tests/kernels/resize_cases.h"
 
 namespace rook {
 namespace {
 
 using test::Random;
+using test::random_resize_photo;
+using Photo = test::ResizePhoto;
 using test::TestTensor;
 
 using Function = void (*)(const Resize&, Stream);
 constexpr Function kBoth[] = {cpu::resize, ref::resize};
-constexpr Resampling kModes[] = {Resampling::half_pixel, Resampling::align_corners, Resampling::area};
-constexpr double kF32 = 2e-6;
-
-struct Photo {
-  int width, height, channels;
-  std::vector<std::uint8_t> pixels;
-
-  Resize to(const Tensor& y, Resampling resampling, Fit fit = Fit::stretch) const {
-    return {.pixels = pixels.data(),
-            .width = width,
-            .height = height,
-            .channels = channels,
-            .y = y,
-            .resampling = resampling,
-            .fit = fit};
-  }
-};
-
-Photo random_photo(Random& random, int width, int height, int channels) {
-  Photo photo{width, height, channels, {}};
-  photo.pixels.resize(static_cast<std::size_t>(width) * height * channels);
-  for (auto& value : photo.pixels) value = static_cast<std::uint8_t>(random.below(256));
-  return photo;
-}
 
 // Resizes to f32 with both implementations and compares with values in 0..255.
 void check_fixture(const Photo& photo, Resampling resampling, int width, int height,
@@ -50,8 +27,8 @@ void check_fixture(const Photo& photo, Resampling resampling, int width, int hei
     REQUIRE(y.elements() == static_cast<std::int64_t>(expected.size()));
     for (std::int64_t i = 0; i < y.elements(); ++i) {
       const double wanted = expected[static_cast<std::size_t>(i)];
-      CHECK_MESSAGE(std::abs(y.get(i) - wanted / 255) <= kF32, "element ", i, ": ", y.get(i) * 255, " instead of ",
-                    wanted);
+      CHECK_MESSAGE(std::abs(y.get(i) - wanted / 255) <= test::kResizeF32, "element ", i, ": ", y.get(i) * 255,
+                    " instead of ", wanted);
       CHECK(std::abs(bytes.get(i) - wanted) <= 0.5001);
     }
   }
@@ -87,7 +64,7 @@ TEST_CASE("resize: fixtures computed by hand") {
 
 TEST_CASE("resize: a photo of one pixel fills the output") {
   const Photo photo{1, 1, 3, {9, 99, 199}};
-  for (const Resampling mode : kModes) {
+  for (const Resampling mode : test::kResamplings) {
     for (const Function resize : kBoth) {
       TestTensor y(DType::u8, 1, 3, 5, 3);
       resize(photo.to(y, mode), {});
@@ -97,20 +74,10 @@ TEST_CASE("resize: a photo of one pixel fills the output") {
 }
 
 TEST_CASE("resize: the same size is a copy") {
-  Random random(1);
-  const Photo photo = random_photo(random, 13, 7, 3);
-  for (const Resampling mode : kModes) {
-    for (const Function resize : kBoth) {
-      TestTensor bytes(DType::u8, 1, 7, 13, 3), floats(DType::f32, 1, 7, 13, 3);
-      resize(photo.to(bytes, mode), {});
-      resize(photo.to(floats, mode, Fit::letterbox), {});
-      for (std::int64_t i = 0; i < bytes.elements(); ++i) {
-        const std::uint8_t value = photo.pixels[static_cast<std::size_t>(i)];
-        CHECK(bytes.get(i) == value);
-        CHECK(static_cast<float>(floats.get(i)) == static_cast<float>(value) / 255.0f);
-      }
-    }
-  }
+  test::Subject reference = test::cpu_subject();
+  test::test_resize_copy(reference);
+  reference.resize = [](const Resize& args) { ref::resize(args); };
+  test::test_resize_copy(reference);
 }
 
 TEST_CASE("resize: letterbox pads as darknet does") {
@@ -127,7 +94,7 @@ TEST_CASE("resize: letterbox pads as darknet does") {
   };
   Random random(2);
   for (const Case& one : cases) {
-    const Photo photo = random_photo(random, one.photo_w, one.photo_h, 3);
+    const Photo photo = random_resize_photo(random, one.photo_w, one.photo_h, 3);
     for (const Function resize : kBoth) {
       for (const DType dtype : {DType::u8, DType::f32, DType::bf16}) {
         TestTensor y(dtype, 1, one.h, one.w, 3), inner(dtype, 1, one.height, one.width, 3);
@@ -147,43 +114,12 @@ TEST_CASE("resize: letterbox pads as darknet does") {
 }
 
 TEST_CASE("resize: cpu agrees with ref on odd shapes, storages, channels and pitches") {
-  struct Case {
-    int photo_w, photo_h, w, h, channels;
-  };
-  const Case cases[] = {{1, 1, 1, 1, 3},     {1, 7, 5, 1, 3},     {17, 1, 1, 3, 1},   {13, 11, 7, 5, 3},
-                        {7, 5, 13, 11, 3},   {31, 29, 8, 53, 3},  {2, 3, 31, 37, 4},  {61, 47, 3, 2, 5},
-                        {97, 89, 32, 32, 3}, {64, 64, 32, 16, 3}, {101, 3, 10, 9, 1}, {41, 43, 40, 42, 3},
-                        {300, 2, 7, 5, 3}};
-  Random random(3);
-  for (const Case& one : cases) {
-    const Photo photo = random_photo(random, one.photo_w, one.photo_h, one.channels);
-    for (const Resampling mode : kModes) {
-      for (const Fit fit : {Fit::stretch, Fit::letterbox}) {
-        TestTensor exact(DType::f64, 1, one.h, one.w, one.channels);
-        ref::resize(photo.to(exact, mode, fit));
-        for (const int after : {0, 5}) {
-          TestTensor f32(DType::f32, 1, one.h, one.w, one.channels, 0, after);
-          TestTensor bf16(DType::bf16, 1, one.h, one.w, one.channels, after, 0);
-          TestTensor u8(DType::u8, 1, one.h, one.w, one.channels, after, after);
-          cpu::resize(photo.to(f32, mode, fit));
-          cpu::resize(photo.to(bf16, mode, fit));
-          cpu::resize(photo.to(u8, mode, fit));
-          test::check_close("f32", f32, exact, {kF32, 0});
-          test::check_close("bf16", bf16, exact, {kF32, 1.0 / 256});
-          CHECK(u8.guards_intact());
-          const auto rounded = test::compare_elements(
-              u8.elements(), [&](std::int64_t i) { return u8.get(i); },
-              [&](std::int64_t i) { return 255 * exact.get(i); }, [](std::int64_t i) { return i; }, {0.501, 0});
-          CHECK_MESSAGE(rounded.ok, rounded.message);
-        }
-      }
-    }
-  }
+  test::test_resize(test::cpu_subject());
 }
 
 TEST_CASE("resize: ref stores u8, f32 and bf16 as rounded f64") {
   Random random(4);
-  const Photo photo = random_photo(random, 19, 17, 3);
+  const Photo photo = random_resize_photo(random, 19, 17, 3);
   TestTensor exact(DType::f64, 1, 7, 5, 3);
   ref::resize(photo.to(exact, Resampling::area));
   for (const DType dtype : {DType::u8, DType::f32, DType::bf16}) {
@@ -209,22 +145,22 @@ TEST_CASE("resize: the area filter averages what half-pixel aliases") {
     resize(stripes.to(point, Resampling::half_pixel), {});
     // Away from the border the weights are 1, 2 x 2/3, 2 x 1/3 of 3: 5/9 on the pixel's own colour, 4/9 on the other.
     for (int column = 1; column < 19; ++column) {
-      CHECK(std::abs(area.get(0, 2, column, 0) - (column % 2 ? 4 : 5) / 9.0) <= kF32);
-      CHECK(std::abs(point.get(0, 2, column, 0) - (column % 2 ? 0 : 1)) <= kF32);
+      CHECK(std::abs(area.get(0, 2, column, 0) - (column % 2 ? 4 : 5) / 9.0) <= test::kResizeF32);
+      CHECK(std::abs(point.get(0, 2, column, 0) - (column % 2 ? 0 : 1)) <= test::kResizeF32);
     }
   }
 }
 
 TEST_CASE("resize: constant stays constant and a ramp stays a ramp") {
-  const Photo grey{37, 23, 3, std::vector<std::uint8_t>(37 * 23 * 3, 201)};
+  const Photo grey{37, 23, 3, test::Mapped<std::uint8_t>(37 * 23 * 3, 201)};
   Photo ramp{120, 90, 1, {}};
   for (int row = 0; row < 90; ++row) {
     for (int column = 0; column < 120; ++column) ramp.pixels.push_back(static_cast<std::uint8_t>(column + row));
   }
-  for (const Resampling mode : kModes) {
+  for (const Resampling mode : test::kResamplings) {
     TestTensor flat(DType::f32, 1, 11, 13, 3), slope(DType::f32, 1, 31, 37, 1);
     cpu::resize(grey.to(flat, mode));
-    for (std::int64_t i = 0; i < flat.elements(); ++i) CHECK(std::abs(flat.get(i) - 201 / 255.0) <= kF32);
+    for (std::int64_t i = 0; i < flat.elements(); ++i) CHECK(std::abs(flat.get(i) - 201 / 255.0) <= test::kResizeF32);
     cpu::resize(ramp.to(slope, mode));
     for (int row = 3; row < 28; ++row) {
       for (int column = 3; column < 34; ++column) {
@@ -240,7 +176,7 @@ TEST_CASE("resize: constant stays constant and a ramp stays a ramp") {
 
 TEST_CASE("resize: the same bits whatever the threads, also inside a parallel region") {
   Random random(5);
-  const Photo photo = random_photo(random, 211, 197, 3);
+  const Photo photo = random_resize_photo(random, 211, 197, 3);
   TestTensor expected(DType::f32, 1, 53, 47, 3);
   {
     const test::ThreadScope one(1);
@@ -263,7 +199,7 @@ TEST_CASE("resize: the same bits whatever the threads, also inside a parallel re
 }
 
 TEST_CASE("resize: wrong arguments are errors") {
-  const Photo photo{2, 2, 3, std::vector<std::uint8_t>(12)};
+  const Photo photo{2, 2, 3, test::Mapped<std::uint8_t>(12)};
   TestTensor y(DType::f32, 1, 3, 3, 3), grey(DType::f32, 1, 3, 3, 1), pair(DType::f32, 2, 3, 3, 3);
   for (const Function resize : kBoth) {
     const auto fails = [&](auto change) {

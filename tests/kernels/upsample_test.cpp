@@ -1,67 +1,12 @@
 // Nearest-neighbour upsampling: cpu against ref, fixtures by hand, finite differences.
 #include "base/error.h"
-#include "kernels/ops.h"
-#include "tests/cases.h"
-#include "tests/support.h"
+#include "tests/kernels/upsample_cases.h"
 
 using namespace rook;
 using namespace rook::test;
 
-namespace {
-
-constexpr float kScales[] = {1, 0.3f, -2};
-
-// Visits all shapes with a stride that varies from case to case, small ones with the larger strides.
-template <class Visit>
-void for_all_cases(Visit visit) {
-  int index = 0;
-  for (const NhwcCase& k : kNhwcCases) {
-    if (k.bench && k.c > 300) continue;
-    CAPTURE(k.name);
-    const int stride = k.bench ? 2 : 1 + index % 4;
-    const float scale = kScales[index++ % 3];
-    CAPTURE(stride);
-    for (DType dtype : kStorageTypes) {
-      CAPTURE(name_of(dtype));
-      visit(k, stride, scale, dtype);
-    }
-  }
-}
-
-TestTensor small_of(const NhwcCase& k, DType dtype) {
-  return TestTensor(dtype, k.n, k.h, k.w, k.c, k.in.before, k.in.after);
-}
-
-TestTensor large_of(const NhwcCase& k, int stride, DType dtype) {
-  return TestTensor(dtype, k.n, k.h * stride, k.w * stride, k.c, k.out.before, k.out.after);
-}
-
-}  // namespace
-
 TEST_CASE("upsample: cpu agrees with ref") {
-  Random random(21);
-  for_all_cases([&](const NhwcCase& k, int stride, float scale, DType dtype) {
-    TestTensor x = small_of(k, dtype).fill_uniform(random);
-    TestTensor y64 = large_of(k, stride, DType::f64);
-    ref::upsample_forward({.x = x.converted(DType::f64), .y = y64, .stride = stride, .scale = scale});
-    for (Poison poison : {Poison::nan, Poison::huge}) {
-      TestTensor y = large_of(k, stride, dtype).poison(poison);
-      cpu::upsample_forward({.x = x, .y = y, .stride = stride, .scale = scale});
-      check_close("y", y, y64, scale == 1 ? Tolerance{} : tolerance_of(dtype));
-    }
-    TestTensor dy = large_of(k, stride, dtype).fill_uniform(random);
-    for (Grad mode : {Grad::none, Grad::overwrite, Grad::accumulate}) {
-      TestTensor dx = small_of(k, dtype);
-      if (mode != Grad::overwrite) dx.fill_uniform(random);
-      TestTensor dx64 = dx.converted(DType::f64);
-      cpu::upsample_backward({.dy = dy, .dx = dx, .stride = stride, .scale = scale, .mode = mode});
-      ref::upsample_backward(
-          {.dy = dy.converted(DType::f64), .dx = dx64, .stride = stride, .scale = scale, .mode = mode});
-      Tolerance tolerance = tolerance_of(dtype);
-      tolerance.absolute *= 10;  // up to 16 terms of size 4 that may cancel
-      check_close("dx", dx, dx64, mode == Grad::none ? Tolerance{} : tolerance);
-    }
-  });
+  test_upsample(cpu_subject());
 }
 
 TEST_CASE("upsample: fixture by hand") {
@@ -75,7 +20,7 @@ TEST_CASE("upsample: fixture by hand") {
 
 TEST_CASE("upsampling and then summing down multiplies by stride squared") {
   Random random(4);
-  for_all_cases([&](const NhwcCase& k, int stride, float, DType dtype) {
+  for_all_upsamples(cpu_subject(), [&](const NhwcCase& k, int stride, float, DType dtype) {
     TestTensor x = small_of(k, dtype), y = large_of(k, stride, dtype), sum = small_of(k, dtype);
     for (std::int64_t i = 0; i < x.elements(); ++i) x.set(i, static_cast<double>(random.below(15)) - 7);
     cpu::upsample_forward({.x = x, .y = y, .stride = stride});

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "tests/model/evaluate_support.h"
 #include "tests/random.h"
 

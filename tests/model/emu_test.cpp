@@ -62,6 +62,23 @@ TEST_CASE("emu: the same seed gives the same weights, whatever the order of thre
   }
 }
 
+TEST_CASE("emu: photos that do not fit are brought for each step" * doctest::skip(emu_backend() == nullptr)) {
+  TrainConfig config = busy(OptimizerKind::adamw);
+  config.epochs = 6;
+  REQUIRE((config.subdivisions == 2 && config.augment.mosaic > 0));
+  Run resident(config), streamed(config);
+  resident.backend = streamed.backend = emu_backend();
+  const DevicePhotos all(resident.photos, *emu_backend()->runtime, 0, 4);
+  CHECK(all.resident());
+  resident.train();
+  emu::set_memory_limit(std::size_t{200} << 20);  // less than photos leave to the training
+  const DevicePhotos few(streamed.photos, *emu_backend()->runtime, std::size_t{256} << 20, 4);
+  CHECK(!few.resident());
+  streamed.train();
+  emu::set_memory_limit(0);
+  CHECK(resident.last() == streamed.last());
+}
+
 TEST_CASE("emu: a training goes on to the bit" * doctest::skip(emu_backend() == nullptr)) {
   TrainConfig config = busy(OptimizerKind::adamw);
   config.epochs = 6;
