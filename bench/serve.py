@@ -86,6 +86,13 @@ def bench_net(rook, network, batch):
     return json.loads(text)["images_per_s"]
 
 
+def metrics(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
 def resident(pid):
     pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGESIZE")
@@ -118,6 +125,9 @@ def main():
         load = Load(port, photos, o.clients, o.requests)
         seconds = load.run((lambda: server.send_signal(signal.SIGTERM)) if o.kill else None)
         if not o.kill:
+            m = metrics(port)
+            result["photos_per_pass"] = m["rook_batch_photos_sum"] / m["rook_batch_photos_count"]
+            result["ms_per_photo_in_passes"] = 1e3 * m["rook_batch_seconds_sum"] / m["rook_photos_total"]
             result["memory_growth_bytes"] = resident(server.pid) - before
             server.send_signal(signal.SIGTERM)
         result["server_status"] = server.wait(timeout=60)

@@ -95,7 +95,8 @@ Interval bootstrap_map50(std::span<const ImageResult> a, std::span<const ImageRe
     }
     differences[static_cast<std::size_t>(r)] = of_b.map50(copies) - of_a.map50(copies);
   }
-  for (const double d : differences) result.b_better += (d > 0 ? 1.0 : d == 0 ? 0.5 : 0.0) / resamples;
+  for (const double d : differences) result.b_better += d > 0 ? 1.0 : d == 0 ? 0.5 : 0.0;
+  result.b_better /= resamples;
   std::sort(differences.begin(), differences.end());
   result.low = quantile(differences, 0.025);
   result.high = quantile(differences, 0.975);

@@ -53,12 +53,12 @@ int Batcher::queued() const {
   return queued_;
 }
 
-std::vector<Found> Batcher::detect(std::span<const io::Image> photos, const DetectSettings& settings) {
+std::vector<Found> Batcher::detect(std::span<const Decode> photos, const DetectSettings& settings) {
   std::vector<std::future<Found>> futures;
   {
     const std::lock_guard lock(mutex_);
-    for (const io::Image& photo : photos) {
-      jobs_.push_back({.photo = &photo, .settings = settings, .found = {}});
+    for (const Decode& photo : photos) {
+      jobs_.push_back({.decode = &photo, .settings = settings, .found = {}});
       futures.push_back(jobs_.back().found.get_future());
     }
   }
@@ -77,7 +77,13 @@ void Batcher::work() {
     if (jobs_.empty()) return;
     std::vector<Job> jobs = take();
     lock.unlock();
-    run(jobs);
+    decode(jobs);
+    // Photos may have failed: what is left fills one detector or several smaller ones.
+    for (std::span<Job> left(jobs); !left.empty();) {
+      const std::size_t count = std::bit_floor(left.size());
+      run(left.first(count));
+      left = left.subspan(count);
+    }
     lock.lock();
   }
 }
@@ -100,6 +106,22 @@ std::vector<Batcher::Job> Batcher::take() {
   return taken;
 }
 
+// Jobs whose photo cannot be decoded are told so, and go.
+void Batcher::decode(std::vector<Job>& jobs) {
+  std::vector<char> failed(jobs.size(), 0);
+#pragma omp parallel for schedule(dynamic)
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    try {
+      jobs[i].photo = (*jobs[i].decode)();
+    } catch (...) {
+      failed[i] = 1;
+      jobs[i].found.set_exception(std::current_exception());
+    }
+  }
+  std::size_t at = 0;
+  std::erase_if(jobs, [&](const Job&) { return failed[at++] != 0; });
+}
+
 void Batcher::run(std::span<Job> jobs) {
   Detector& detector = *detectors_[static_cast<std::size_t>(std::countr_zero(jobs.size()))];
   try {
@@ -108,7 +130,7 @@ void Batcher::run(std::span<Job> jobs) {
     for (const Job& job : jobs) conf = std::min(conf, job.settings.conf);
     detector.set_thresholds(conf, jobs.front().settings.nms_kind, jobs.front().settings.nms_threshold);
     const int count = static_cast<int>(jobs.size());
-    for (int i = 0; i < count; ++i) detector.load(i, *jobs[static_cast<std::size_t>(i)].photo);
+    for (int i = 0; i < count; ++i) detector.load(i, jobs[static_cast<std::size_t>(i)].photo);
     std::vector<std::vector<Detection>> boxes = detector.run(count);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (on_batch) on_batch(count, seconds);
@@ -117,7 +139,10 @@ void Batcher::run(std::span<Job> jobs) {
       std::erase_if(boxes[i], [&](const Detection& box) { return !(box.score > settings.conf); });
       if (settings.most > 0 && boxes[i].size() > static_cast<std::size_t>(settings.most))
         boxes[i].resize(static_cast<std::size_t>(settings.most));
-      jobs[i].found.set_value({.boxes = std::move(boxes[i]), .ms = seconds * 1e3 / count});
+      jobs[i].found.set_value({.boxes = std::move(boxes[i]),
+                               .width = jobs[i].photo.width,
+                               .height = jobs[i].photo.height,
+                               .ms = seconds * 1e3 / count});
     }
   } catch (...) {
     // One photo at a time, so that a photo that fails takes no other with it.

@@ -27,9 +27,13 @@ struct DetectSettings {
   int most = 0;  // boxes per photo, the surest ones; 0: all
 };
 
+// Gives the photo, or throws; called once, on any thread.
+using Decode = std::function<io::Image()>;
+
 struct Found {
   std::vector<Detection> boxes;
-  double ms = 0;  // the network's share of time for this photo
+  int width = 0, height = 0;  // of the photo
+  double ms = 0;              // the network's share of time for it
 };
 
 struct BatcherOptions {
@@ -67,8 +71,10 @@ class Batcher {
   // larger than the whole queue never gets room.
   std::optional<Ticket> admit(int photos, std::size_t bytes);
 
-  // What is on the photos, in their order. Waits for its turn; a ticket must be held. Throws what the detector threw.
-  std::vector<Found> detect(std::span<const io::Image> photos, const DetectSettings& settings);
+  // What is on the photos, in their order. Waits for its turn; a ticket must be held. Throws what decoding or the
+  // detector threw, of the first photo that failed. Photos are decoded by the cores that then run the network: beside
+  // it they would only make its threads wait for each other. What is computed elsewhere should come decoded already.
+  std::vector<Found> detect(std::span<const Decode> photos, const DetectSettings& settings);
 
   int width() const { return detectors_.front()->width(); }
   int height() const { return detectors_.front()->height(); }
@@ -79,13 +85,15 @@ class Batcher {
 
  private:
   struct Job {
-    const io::Image* photo;
+    const Decode* decode;
     DetectSettings settings;
     std::promise<Found> found;
+    io::Image photo = {};
   };
 
   void work();
   std::vector<Job> take();  // with the lock held
+  static void decode(std::vector<Job>& jobs);
   void run(std::span<Job> jobs);
 
   BatcherOptions options_;

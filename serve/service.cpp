@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 #include <optional>
-#include <semaphore>
-#include <thread>
+#include <utility>
 
 #include "io/picture_file.h"
 #include "kernels/types.h"
@@ -21,17 +20,7 @@ std::span<const std::uint8_t> as_pixels(std::string_view bytes) {
   return {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
 }
 
-// More decoders than cores only take memory.
-std::counting_semaphore<>& decoders() {
-  static std::counting_semaphore<> free(std::max(1u, std::thread::hardware_concurrency()));
-  return free;
-}
-
 io::Image decode(const Upload& upload, int channels) {
-  decoders().acquire();
-  struct Release {
-    ~Release() { decoders().release(); }
-  } const release;
   try {
     return io::decode_image(as_pixels(upload.bytes), upload.name, channels);
   } catch (const Error& error) {
@@ -112,15 +101,23 @@ Reply Service::detect(std::string_view content_type, std::string_view body, std:
                                    count, bytes, options_.batcher.queue, options_.batcher.queue_bytes));
   const auto ticket = batcher_.admit(count, bytes);
   if (!ticket) throw Refusal(503, "the queue is full; come again");
-  std::vector<io::Image> images;
-  for (const Upload& photo : photos) images.push_back(decode(photo, model_.network->channels));
-  const std::vector<Found> found = batcher_.detect(images, settings);
+  const int channels = model_.network->channels;
+  const bool host = options_.batcher.detector.backend->runtime->host_memory;
+  std::vector<Decode> decodes;
+  for (const Upload& photo : photos) {
+    if (host) {
+      decodes.emplace_back([&photo, channels] { return decode(photo, channels); });
+    } else {  // while the device is busy with others
+      decodes.emplace_back([image = decode(photo, channels)]() mutable { return std::move(image); });
+    }
+  }
+  const std::vector<Found> found = batcher_.detect(decodes, settings);
   nlohmann::json answer = nlohmann::json::array();
   std::size_t boxes = 0;
   for (std::size_t i = 0; i < found.size(); ++i) {
     boxes += found[i].boxes.size();
     answer.push_back(
-        to_json(photos[i].name, images[i].width, images[i].height, found[i].ms, found[i].boxes, model_.names));
+        to_json(photos[i].name, found[i].width, found[i].height, found[i].ms, found[i].boxes, model_.names));
   }
   metrics_.detections(boxes);
   return {.body = text_of(answer)};

@@ -29,7 +29,8 @@ std::vector<ImageResult> photos_of(int count, double skill, std::uint64_t seed) 
       found.y = truth.y;
       found.w = found.h = 0.1f;
       found.cls = truth.cls;
-      found.score = static_cast<float>(std::round(random.uniform(0.1, 1) * 20) / 20);  // with ties
+      // Ties between photos, none within one: copies of a photo repeat its detections in turn.
+      found.score = static_cast<float>(std::round(random.uniform(0.1, 1) * 20) / 20 + 1e-3 * static_cast<double>(t));
       photo.detections.push_back(found);
     }
     results.push_back(photo);

@@ -114,7 +114,8 @@ TEST_CASE("continue: what is known is still found, and new classes start quietly
     Detector detector(*m.network, *m.params, {}, {.backend = &cpu_backend(), .threshold = 0.3f, .best_class = false});
     const io::Image photo = io::read_image(photos.file(0));
     std::vector<std::pair<std::string, float>> found;
-    for (const Detection& d : detector.detect({&photo, 1}).front())
+    const std::vector<Detection> boxes = detector.detect({&photo, 1}).front();
+    for (const Detection& d : boxes)
       if (m.names[static_cast<std::size_t>(d.cls)] != "rook")
         found.emplace_back(m.names[static_cast<std::size_t>(d.cls)], d.score);
     std::sort(found.begin(), found.end());

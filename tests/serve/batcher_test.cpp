@@ -25,6 +25,12 @@ bool same(const std::vector<Detection>& a, const std::vector<Detection>& b) {
   });
 }
 
+std::vector<serve::Decode> ready(const std::vector<io::Image>& photos) {
+  std::vector<serve::Decode> decodes;
+  for (const io::Image& photo : photos) decodes.emplace_back([&photo] { return photo; });
+  return decodes;
+}
+
 std::vector<Detection> alone(const Model& model, const io::Image& photo, const DetectSettings& s) {
   Detector detector(
       *model.network, *model.params, model.preprocess,
@@ -62,7 +68,7 @@ TEST_CASE("batcher: each photo as if it were alone, whatever shares its pass") {
         for (int p = 0; p < 1 + (t + r) % 3; ++p)
           photos.push_back(noise_photo(40 + 7 * t, 30 + 5 * r, static_cast<std::uint64_t>(100 * t + 10 * r + p)));
         const auto ticket = batcher.admit(static_cast<int>(photos.size()), 1);
-        for (serve::Found& one : batcher.detect(photos, kinds[static_cast<std::size_t>(t + r) % kinds.size()]))
+        for (serve::Found& one : batcher.detect(ready(photos), kinds[static_cast<std::size_t>(t + r) % kinds.size()]))
           found[static_cast<std::size_t>(t)].push_back(std::move(one.boxes));
       }
     });
@@ -118,10 +124,10 @@ TEST_CASE("batcher: a photo that fails takes no other with it") {
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t)
     threads.emplace_back([&, t] {
-      const io::Image photo = t % 4 == 0 ? grey : noise_photo(20, 20, static_cast<std::uint64_t>(t));
+      const std::vector<io::Image> one{t % 4 == 0 ? grey : noise_photo(20, 20, static_cast<std::uint64_t>(t))};
       for (int r = 0; r < 5; ++r) {
         try {
-          batcher.detect({&photo, 1}, {.conf = 0.3f});
+          batcher.detect(ready(one), {.conf = 0.3f});
           ++good;
         } catch (const Error& error) {
           failures += std::string(error.what()).find("channels") != std::string::npos;

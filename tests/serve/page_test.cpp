@@ -57,7 +57,8 @@ TEST_CASE("page: a photo, its boxes, another threshold, the JSON") {
   CHECK(browser.evaluate(kShown) == above(0.38));
   move_threshold(browser, 0.34);
   CHECK(browser.evaluate(kShown) == above(0.34));
-  CHECK(browser.evaluate("$('count').textContent").get<std::string>().starts_with(std::to_string(above(0.34)) + " box"));
+  CHECK(
+      browser.evaluate("$('count').textContent").get<std::string>().starts_with(std::to_string(above(0.34)) + " box"));
   // Two detections so far: the one above and the page's.
   CHECK(server.service.metrics_text(0).body.find("rook_requests_total{path=\"/detect\",status=\"200\"} 2\n") !=
         std::string::npos);
@@ -109,4 +110,23 @@ TEST_CASE("page: asks for the token when the server does") {
   CHECK(browser.becomes("$('error').textContent.includes('token')"));
   browser.evaluate("$('token').value = 'secret'; $('ask').requestSubmit()");
   CHECK(browser.becomes("answer && $('ask').hidden && $('error').hidden && !$('canvas').hidden"));
+}
+
+// test_serve -ns -tc="page: pictures*" with ROOK_PAGE_MODEL, ROOK_PAGE_PHOTO and ROOK_SCREENSHOTS: those of
+// docs/serve.md.
+TEST_CASE("page: pictures for the docs" * doctest::skip()) {
+  const char *model = std::getenv("ROOK_PAGE_MODEL"), *photo = std::getenv("ROOK_PAGE_PHOTO");
+  REQUIRE_MESSAGE((model && photo), "set ROOK_PAGE_MODEL and ROOK_PAGE_PHOTO");
+  serve::ServiceOptions options = service_options();
+  options.defaults.conf = 0.25f;
+  const RunningServer server({}, options, load_model(model));
+  Browser browser(find_chromium());
+  for (const bool phone : {false, true}) {
+    browser.resize(phone ? 390 : 1200, phone ? 844 : 760, phone ? 2 : 1, phone, phone);
+    browser.open(address(server));
+    browser.choose_file("#file", std::filesystem::absolute(photo));
+    REQUIRE(browser.becomes("answer && !$('canvas').hidden"));
+    browser.evaluate("draw()");
+    keep(phone ? "serve-phone.png" : "serve.png", browser.screenshot());
+  }
 }

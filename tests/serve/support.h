@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "serve/server.h"
@@ -47,8 +48,9 @@ inline serve::ServiceOptions service_options(int batch = 4, int queue = 64) {
 class RunningServer {
  public:
   explicit RunningServer(serve::ServerOptions options = {},
-                         const serve::ServiceOptions& service_options_ = service_options())
-      : service(model, service_options_) {
+                         const serve::ServiceOptions& service_options_ = service_options(),
+                         Model served = served_model())
+      : model(std::move(served)), service(model, service_options_) {
     options.port = 0;
     server = std::make_unique<serve::Server>(service, options);
     thread_ = std::thread([this] { server->run(); });
@@ -61,7 +63,7 @@ class RunningServer {
   }
   int port() const { return server->port(); }
 
-  Model model = served_model();
+  Model model;
   serve::Service service;
   std::unique_ptr<serve::Server> server;
 
