@@ -1,4 +1,7 @@
 // rook runs, rook compare, and going on with other classes, from end to end.
+#include <algorithm>
+#include <cmath>
+
 #include "tests/app/cli_support.h"
 
 using namespace rook;
@@ -54,7 +57,8 @@ TEST_CASE("rook train --from a run: old classes are kept, forgetting is measured
   // The same classes in another order: nothing is new, and the first evaluation finds what the old run found.
   write_renamed(folder / "order", false);
   Words same = train_words(folder / "order", folder / "same", "1");
-  same.insert(same.end(), {"--from", tiny_run().run.string(), "--lr", "0.0000001"});
+  std::replace(same.begin(), same.end(), std::string("0.003"), std::string("0.0000001"));  // of --lr
+  same.insert(same.end(), {"--from", tiny_run().run.string()});
   const std::string ordered = output_of(same);
   CHECK_MESSAGE(shows(ordered, "3 keep their weights, found by name\n"), ordered);
 
@@ -66,8 +70,10 @@ TEST_CASE("rook train --from a run: old classes are kept, forgetting is measured
   const nlohmann::json compared = nlohmann::json::parse(text_of(json));
   REQUIRE(compared["runs"].size() == 3);
   CHECK(std::abs(compared["runs"][0]["evaluation"]["map50"].get<double>() - before["map50"].get<double>()) <= 1e-6);
-  // A learning rate of next to nothing leaves the old run's figures, class by class.
-  CHECK(std::abs(compared["runs"][1]["against_first"]["map50"].get<double>()) <= 0.05);
+  // A learning rate of next to nothing only moves the statistics of batch norm. With classes taken for each other next
+  // to nothing would be left.
+  REQUIRE(before["map50"].get<double>() > 0.1);
+  CHECK(compared["runs"][1]["evaluation"]["map50"].get<double>() > before["map50"].get<double>() / 2);
   CHECK(shows(text_of(page), "Difference or chance"));
 }
 
