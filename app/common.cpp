@@ -73,7 +73,9 @@ void DetectionOptions::add(CLI::App& app, const char* default_classes) {
   app.add_option("--resize", resize,
                  "how photos are scaled: half-pixel, align-corners, area (default: as the model was trained)");
   app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)");
-  app.add_option("--size", size, "side of the network's input in pixels, a multiple of 32 (default: the cfg's)");
+  app.add_option(
+      "--size", size,
+      "side of the network's input in pixels, a multiple of 32 (default: that of the training, or the cfg's)");
   app.add_option("--batch", batch, "photos at a time")->capture_default_str()->check(CLI::Range(1, 1024));
 }
 
