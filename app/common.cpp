@@ -11,6 +11,7 @@
 #include "io/atomic_file.h"
 #include "io/cfg.h"
 #include "kernels/names.h"
+#include "model/detect_split.h"
 
 namespace rook::app {
 
@@ -72,7 +73,9 @@ void DetectionOptions::add(CLI::App& app, const char* default_classes) {
   app.add_option("--resize", resize,
                  "how photos are scaled: half-pixel, align-corners, area (default: as the model was trained)");
   app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)");
-  app.add_option("--size", size, "side of the network's input in pixels, a multiple of 32 (default: the cfg's)");
+  app.add_option(
+      "--size", size,
+      "side of the network's input in pixels, a multiple of 32 (default: that of the training, or the cfg's)");
   app.add_option("--batch", batch, "photos at a time")->capture_default_str()->check(CLI::Range(1, 1024));
 }
 
@@ -146,6 +149,25 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
         box.cls = to[box.cls];
       }
   dataset.classes = names;
+}
+
+std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json& run_config,
+                                        const io::Dataset& dataset, const io::Split& split,
+                                        const ComputeOptions& compute) {
+  constexpr float kFloor = 0.001f;
+  const auto train = run_config.value("train", nlohmann::json::object());
+  Detector detector(*model.network, *model.params, model.preprocess,
+                    {.backend = &compute.backend(),
+                     .compute = compute.dtype(false),
+                     .batch = 4,
+                     .width = train.value("width", 0),
+                     .height = train.value("height", 0),
+                     .threshold = kFloor,
+                     .best_class = false,
+                     .conv = compute.conv});
+  std::vector<ImageResult> results = detect_split(detector, split, model.network->channels, &interrupted());
+  rename_classes(results, model.names, dataset.classes);
+  return results;
 }
 
 void write_text(const std::string& where, const std::string& text) {

@@ -10,6 +10,7 @@
 #include "engine/backend.h"
 #include "io/dataset.h"
 #include "model/detector.h"
+#include "model/evaluate.h"
 #include "model/model.h"
 
 namespace rook::app {
@@ -18,6 +19,9 @@ namespace rook::app {
 void add_detect(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_runs(CLI::App& app);
+void add_compare(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_weights(CLI::App& app);
 void add_data(CLI::App& app);
@@ -68,6 +72,12 @@ struct DataOptions {
 
 // Renumbers the classes of a data set as the model has them, by name. Throws Error for a class the model does not know.
 void match_classes(io::Dataset& dataset, const std::vector<std::string>& names);
+
+// What a run's model finds on the photos of a split, for evaluation: at the size of its training, classes renumbered as
+// the data set has them, by name.
+std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json& run_config,
+                                        const io::Dataset& dataset, const io::Split& split,
+                                        const ComputeOptions& compute);
 
 // These write to a file, or to standard output for "-".
 void write_text(const std::string& where, const std::string& text);

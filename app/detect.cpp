@@ -8,6 +8,7 @@
 #include "app/common.h"
 #include "base/error.h"
 #include "io/image.h"
+#include "model/detections.h"
 
 namespace fs = std::filesystem;
 
@@ -48,40 +49,11 @@ std::vector<fs::path> pictures_of(const std::vector<std::string>& inputs) {
   return files;
 }
 
-struct PixelBox {
-  float left, top, width, height;
-};
-
-// Pixels of the photo, cut at its edges.
-PixelBox to_pixels(const Detection& d, const io::Image& image) {
-  const float w = static_cast<float>(image.width), h = static_cast<float>(image.height);
-  const float left = std::clamp((d.x - d.w / 2) * w, 0.0f, w), right = std::clamp((d.x + d.w / 2) * w, 0.0f, w);
-  const float top = std::clamp((d.y - d.h / 2) * h, 0.0f, h), bottom = std::clamp((d.y + d.h / 2) * h, 0.0f, h);
-  return {left, top, right - left, bottom - top};
-}
-
-nlohmann::json to_json(const fs::path& file, const io::Image& image, const std::vector<Detection>& boxes, double ms,
-                       const std::vector<std::string>& names) {
-  nlohmann::json detections = nlohmann::json::array();
-  for (const Detection& d : boxes) {
-    const PixelBox box = to_pixels(d, image);
-    detections.push_back({{"class", names[d.cls]},
-                          {"class_id", d.cls},
-                          {"score", d.score},
-                          {"box", {box.left, box.top, box.width, box.height}}});
-  }
-  return {{"image", file.string()},
-          {"width", image.width},
-          {"height", image.height},
-          {"ms", ms},
-          {"detections", detections}};
-}
-
 void draw(const fs::path& to, io::Image image, const std::vector<Detection>& boxes,
           const std::vector<std::string>& names) {
   std::vector<io::DrawnBox> drawn;
   for (auto d = boxes.rbegin(); d != boxes.rend(); ++d) {  // the surest on top
-    const PixelBox box = to_pixels(*d, image);
+    const PixelBox box = to_pixels(*d, image.width, image.height);
     drawn.push_back({.left = box.left,
                      .top = box.top,
                      .width = box.width,
@@ -97,7 +69,7 @@ void print(const fs::path& file, const io::Image& image, const std::vector<Detec
            const std::vector<std::string>& names) {
   fmt::print("{}: {}x{}, {} boxes, {:.1f} ms\n", file.string(), image.width, image.height, boxes.size(), ms);
   for (const Detection& d : boxes) {
-    const PixelBox box = to_pixels(d, image);
+    const PixelBox box = to_pixels(d, image.width, image.height);
     fmt::print("  {:<20} {:.3f}  left {:.0f} top {:.0f} width {:.0f} height {:.0f}\n", names[d.cls], d.score, box.left,
                box.top, box.width, box.height);
   }
@@ -124,7 +96,8 @@ void run(const Options& options) {
     for (int i = 0; i < count; ++i) {
       const fs::path& file = files[first + i];
       if (options.json != "-" && !options.quiet) print(file, images[i], boxes[i], ms, model.names);
-      if (!options.json.empty()) report.push_back(to_json(file, images[i], boxes[i], ms, model.names));
+      if (!options.json.empty())
+        report.push_back(to_json(file.string(), images[i].width, images[i].height, ms, boxes[i], model.names));
       if (!options.out.empty())
         draw(fs::path(options.out) / file.filename().replace_extension(".jpg"), std::move(images[i]), boxes[i],
              model.names);

@@ -3,8 +3,7 @@
 #include <chrono>
 
 #include "app/common.h"
-#include "base/error.h"
-#include "io/image.h"
+#include "model/detect_split.h"
 #include "model/evaluate.h"
 
 namespace rook::app {
@@ -28,26 +27,8 @@ void run(const Options& options) {
   DetectorOptions detector_options = options.detection.detector(*model.network, options.compute);
   detector_options.threshold = options.floor;
   Detector detector(*model.network, *model.params, model.preprocess, detector_options);
-  std::vector<ImageResult> results;
   const auto start = std::chrono::steady_clock::now();
-  for (std::size_t first = 0; first < split.images.size(); first += detector.batch()) {
-    if (interrupted()) throw Error("interrupted");
-    const std::size_t count = std::min<std::size_t>(detector.batch(), split.images.size() - first);
-    std::vector<io::Image> photos;
-    for (std::size_t i = 0; i < count; ++i)
-      photos.push_back(io::read_image(split.images[first + i].file, model.network->channels));
-    auto boxes = detector.detect(photos);
-    for (std::size_t i = 0; i < count; ++i) {
-      const io::LabelledImage& image = split.images[first + i];
-      ImageResult result{.name = image.name,
-                         .width = photos[i].width,
-                         .height = photos[i].height,
-                         .detections = std::move(boxes[i]),
-                         .truths = {}};
-      for (const io::LabelBox& box : image.boxes) result.truths.push_back({box.x, box.y, box.w, box.h, box.cls});
-      results.push_back(std::move(result));
-    }
-  }
+  const std::vector<ImageResult> results = detect_split(detector, split, model.network->channels, &interrupted());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Evaluation evaluation = evaluate(results, model.names, {.conf = options.detection.conf});
   evaluation.preprocess =

@@ -38,6 +38,9 @@ int main(int argc, char** argv) {
   rook::app::add_detect(app);
   rook::app::add_train(app);
   rook::app::add_eval(app);
+  rook::app::add_runs(app);
+  rook::app::add_compare(app);
+  rook::app::add_serve(app);
   rook::app::add_inspect(app);
   rook::app::add_bench(app);
   rook::app::add_diff(app);

@@ -1,15 +1,17 @@
 // rook train: from labelled photos to a detector.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
 #include <chrono>
+#include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 
 #include "app/common.h"
+#include "app/forgetting.h"
+#include "app/metrics_file.h"
 #include "base/error.h"
-#include "io/atomic_file.h"
 #include "model/progress.h"
 #include "model/run_report.h"
 #include "model/trainer.h"
@@ -122,33 +124,6 @@ fs::path make_folder(const std::string& wanted) {
   return folder;
 }
 
-// Lines of metrics.jsonl, each written whole.
-class Metrics {
- public:
-  // Goes on behind the lines up to `iteration`; what a killed run wrote after its last checkpoint is done again.
-  Metrics(const fs::path& file, std::int64_t iteration) {
-    std::string kept;
-    std::ifstream in(file);
-    for (std::string line; std::getline(in, line);) {
-      const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-      if (json.is_object() && json.value("iteration", std::int64_t{0}) <= iteration) kept += line + "\n";
-    }
-    io::write_file_atomically(file, std::as_bytes(std::span(kept)));
-    file_ = std::fopen(file.c_str(), "a");
-    if (!file_) throw Error(fmt::format("{}: cannot be written", file.string()));
-  }
-  ~Metrics() { std::fclose(file_); }
-  Metrics(const Metrics&) = delete;
-  Metrics& operator=(const Metrics&) = delete;
-  void write(const nlohmann::json& line) {
-    std::fputs((line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n").c_str(), file_);
-    std::fflush(file_);
-  }
-
- private:
-  std::FILE* file_ = nullptr;
-};
-
 // A whole `rook train`: what the callbacks share.
 class Session {
  public:
@@ -165,9 +140,10 @@ class Session {
       iteration = checkpoint_->state["iteration"].get<std::int64_t>();
       checkpoint_.reset();
     } else {
+      trainer.prepare_new_classes(start_report_.adapted_nodes, start_report_.new_classes);
       trainer.prepare_fresh_heads(start_report_.fresh_nodes);
     }
-    Metrics metrics(folder_ / "metrics.jsonl", iteration);
+    MetricsFile metrics(folder_ / "metrics.jsonl", iteration);
     metrics_ = &metrics;
     const TrainResult result = trainer.run();
     progress_.finish();
@@ -234,10 +210,18 @@ class Session {
   void prepare_folder() {
     if (options_.resume.empty()) folder_ = make_folder(options_.out);
     if (!options_.resume.empty()) return;
-    nlohmann::json config = {{"train", to_json(config_)},    {"data", fs::absolute(options_.data.data).string()},
-                             {"merge", options_.data.merge}, {"train_list", options_.train_list},
-                             {"arch", options_.arch},        {"from", options_.from},
-                             {"classes", model_.names},      {"cfg", model_.network->cfg.to_text()}};
+    nlohmann::json config = {
+        {"train", to_json(config_)},
+        {"data", fs::absolute(options_.data.data).string()},
+        {"merge", options_.data.merge},
+        {"train_list", options_.train_list},
+        {"valid", options_.valid},
+        {"device", fmt::format("{} {}", options_.compute.backend().name, name_of(config_.precision))},
+        {"started", fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(std::time(nullptr)))},
+        {"arch", options_.arch},
+        {"from", options_.from},
+        {"classes", model_.names},
+        {"cfg", model_.network->cfg.to_text()}};
     write_json((folder_ / "config.json").string(), config);
     run_config_ = std::move(config);
   }
@@ -312,6 +296,10 @@ class Session {
                result.best_epoch, (folder_ / "best.safetensors").string());
     const fs::path report = write_run_report(folder_, trainer, *valid_, model_.names);
     fmt::print("report: {}\n", report.string());
+    if (const auto lost = measure_forgetting(folder_, options_.compute)) {
+      metrics_->write(*lost);
+      fmt::print("{}\n", forgetting_text(*lost));
+    }
   }
 
   const Options& options_;
@@ -323,7 +311,7 @@ class Session {
   std::optional<Checkpoint> checkpoint_;
   std::optional<PhotoCache> train_, valid_;
   nlohmann::json run_config_;
-  Metrics* metrics_ = nullptr;
+  MetricsFile* metrics_ = nullptr;
   Progress progress_;
   double trained_photos_ = 0, trained_seconds_ = 0, reached_s_ = 0;
 };

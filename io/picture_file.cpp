@@ -19,6 +19,8 @@ namespace {
 
 using Bytes = std::span<const std::uint8_t>;
 
+constexpr std::string_view kJpegSignature = "\xFF\xD8", kPngSignature = "\x89PNG\r\n\x1a\n", kBmpSignature = "BM";
+
 [[noreturn]] void fail_truncated(const std::string& name, const char* format, const char* missing) {
   throw Error(fmt::format("{}: truncated: the {} file ends before {}; copy it again", name, format, missing));
 }
@@ -172,8 +174,6 @@ std::uint32_t crc_of(Bytes bytes) {
   return c ^ 0xFFFFFFFFu;
 }
 
-constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
-
 PictureInfo walk_png(Bytes bytes, const std::string& name, PictureCheck check) {
   PictureInfo info{.format = PictureFormat::png};
   bool pixels = false;
@@ -255,11 +255,15 @@ std::optional<std::string_view> other_format(Bytes bytes) {
 
 }  // namespace
 
+bool looks_like_picture(Bytes bytes) {
+  return starts_with(bytes, kJpegSignature) || starts_with(bytes, kPngSignature) || starts_with(bytes, kBmpSignature);
+}
+
 PictureInfo inspect_picture(Bytes bytes, const std::string& name, PictureCheck check) {
   if (bytes.empty()) throw Error(fmt::format("{}: the file is empty", name));
-  if (starts_with(bytes, "\xFF\xD8")) return JpegWalk(bytes, name).run(check);
+  if (starts_with(bytes, kJpegSignature)) return JpegWalk(bytes, name).run(check);
   if (starts_with(bytes, kPngSignature)) return walk_png(bytes, name, check);
-  if (starts_with(bytes, "BM")) return walk_bmp(bytes, name, check);
+  if (starts_with(bytes, kBmpSignature)) return walk_bmp(bytes, name, check);
   if (const auto other = other_format(bytes)) {
     throw Error(fmt::format("{}: is {} file, which rook does not read; convert it to JPEG or PNG", name, *other));
   }

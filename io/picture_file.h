@@ -22,6 +22,9 @@ enum class PictureCheck {
   whole    // and walks on to the end: throws Error "truncated" for a file that was cut off, at whatever byte
 };
 
+// Whether the bytes begin as one of the formats rook reads do; nothing is said of the rest.
+bool looks_like_picture(std::span<const std::uint8_t> bytes);
+
 // Throws Error naming the picture: empty, not a picture rook reads, damaged, truncated.
 PictureInfo inspect_picture(std::span<const std::uint8_t> bytes, const std::string& name, PictureCheck check);
 

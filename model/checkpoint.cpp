@@ -150,6 +150,16 @@ Model to_model(const Checkpoint& checkpoint, const std::string& source, bool liv
         fmt::format("{}: has {} class names for {} classes", source, model.names.size(), model.network->classes()));
   model.preprocess = checkpoint.preprocess;
   model.source = source;
+  // What was trained at another size than the cfg's (--size) knows objects and anchors at that one.
+  const auto config = checkpoint.state.is_object() ? checkpoint.state.find("config") : checkpoint.state.end();
+  if (config != checkpoint.state.end() && config->is_object()) {
+    const auto side = [&](const char* key, int otherwise) {
+      const auto found = config->find(key);
+      return found != config->end() && found->is_number_integer() && *found > 0 ? found->get<int>() : otherwise;
+    };
+    model.network->width = side("width", model.network->width);
+    model.network->height = side("height", model.network->height);
+  }
   if (checkpoint.state.is_object() && checkpoint.state.contains("darknet"))
     model.header = header_from_json(checkpoint.state["darknet"], source);
   return model;

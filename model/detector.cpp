@@ -49,6 +49,15 @@ void Detector::reserve(int capacity) {
   recording_.forget();
 }
 
+void Detector::set_thresholds(float threshold, NmsKind nms_kind, float nms_threshold) {
+  if (options_.threshold == threshold && options_.nms_kind == nms_kind && options_.nms_threshold == nms_threshold)
+    return;
+  options_.threshold = threshold;
+  options_.nms_kind = nms_kind;
+  options_.nms_threshold = nms_threshold;
+  recording_.forget();
+}
+
 void Detector::load(int slot, const io::Image& image) {
   if (image.channels != network_.channels)
     throw Error(fmt::format("the network takes {} channels, the picture has {}", network_.channels, image.channels));

@@ -37,6 +37,9 @@ class Detector {
   int width() const { return width_; }
   int height() const { return height_; }
 
+  // From the next run on; cheap where they are what they were.
+  void set_thresholds(float threshold, NmsKind nms_kind, float nms_threshold);
+
   // Brings a photo into place `slot` of the next batch.
   void load(int slot, const io::Image& image);
   // Puts pixels that already have the network's size there (u8 RGB), of a photo that had the given size.

@@ -4,6 +4,9 @@
 #include <fmt/ranges.h>
 #include <algorithm>
 #include <fstream>
+#include <map>
+#include <span>
+#include <utility>
 
 #include "base/error.h"
 #include "model/checkpoint.h"
@@ -104,15 +107,69 @@ Model load_model(const std::string& what, const LoadOptions& options) {
 
 namespace {
 
-// Copies from another network what has the same name and shape.
-StartReport copy_matching(Model& model, const Params& from, const Network& from_network) {
+// Which class there each class here is, by name; -1: none.
+std::vector<int> by_name(const std::vector<std::string>& here, const std::vector<std::string>& there) {
+  std::vector<int> from;
+  for (const std::string& name : here) {
+    const auto found = std::find(there.begin(), there.end(), name);
+    from.push_back(found == there.end() ? -1 : static_cast<int>(found - there.begin()));
+  }
+  return from;
+}
+
+// The head in `other` that reads the same node in the same way but for its classes; null when there is none.
+const Head* same_head(const Head& head, const Network& other) {
+  for (const Head& candidate : other.heads) {
+    const HeadSpec &a = head.spec, &b = candidate.spec;
+    if (candidate.source == head.source && a.kind == b.kind && a.anchors == b.anchors && a.new_coords == b.new_coords)
+      return &candidate;
+  }
+  return nullptr;
+}
+
+// Copies a parameter of the convolution before a head, a row of it per logit: what all classes share as it is, the rows
+// of a class from where that class is there.
+void copy_head(std::span<float> to, const HeadSpec& here, std::span<const float> from, const HeadSpec& there,
+               const std::vector<int>& classes) {
+  const int shared = here.entries() - here.classes;
+  const std::size_t row = to.size() / static_cast<std::size_t>(here.anchors * here.entries());
+  for (int anchor = 0; anchor < here.anchors; ++anchor)
+    for (int entry = 0; entry < here.entries(); ++entry) {
+      const int source = entry < shared ? entry : classes[static_cast<std::size_t>(entry - shared)];
+      if (source < 0) continue;
+      const int from_entry = anchor * there.entries() + source + (entry < shared ? 0 : shared);
+      const int to_entry = anchor * here.entries() + entry;
+      std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(from_entry) * row), row,
+                  to.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(to_entry) * row));
+    }
+}
+
+// Heads of `model` with other classes than in `other` that have some in common, each with its counterpart. Names that
+// are but numbers say nothing: such heads are copied whole or not at all.
+std::map<int, std::pair<const Head*, const Head*>> heads_to_adapt(const Model& model, const Model& other,
+                                                                  const std::vector<int>& classes) {
+  std::map<int, std::pair<const Head*, const Head*>> pairs;
+  const bool any = std::any_of(classes.begin(), classes.end(), [](int from) { return from >= 0; });
+  if (model.names == other.names || !any) return pairs;
+  if (other.names == numbered_names(other.network->classes())) return pairs;
+  for (const Head& head : model.network->heads)
+    if (const Head* there = same_head(head, *other.network)) pairs[head.source] = {&head, there};
+  return pairs;
+}
+
+// Copies from another network what has the same name and shape, and heads class by class.
+StartReport copy_matching(Model& model, const Model& other) {
   StartReport report;
+  const Params& from = *other.params;
   std::vector<bool> fresh(static_cast<std::size_t>(model.network->graph.size()), false);
   std::vector<bool> has(fresh.size(), false);
   const auto shape_text = [](const ParamSpec& spec) { return fmt::format("{}", fmt::join(spec.shape, "x")); };
+  const std::vector<int> classes = by_name(model.names, other.names);
+  const auto adapted = heads_to_adapt(model, other, classes);
   for (const Param& param : model.params->all()) {
     has[param.node] = true;
-    const Param* source = param.node < from_network.graph.size() ? from.find(param.node, param.spec.role) : nullptr;
+    if (adapted.contains(param.node)) continue;
+    const Param* source = param.node < other.network->graph.size() ? from.find(param.node, param.spec.role) : nullptr;
     if (source && source->spec.shape == param.spec.shape) continue;
     if (!fresh[param.node])
       report.fresh.push_back(fmt::format("{}: {} {} here, {} there", model.network->graph.nodes()[param.node].name,
@@ -124,10 +181,20 @@ StartReport copy_matching(Model& model, const Params& from, const Network& from_
   for (const Param& param : model.params->all()) {
     if (fresh[param.node]) continue;
     const auto source = from.value(*from.find(param.node, param.spec.role));
-    std::copy(source.begin(), source.end(), model.params->value(param).begin());
+    if (const auto heads = adapted.find(param.node); heads != adapted.end())
+      copy_head(model.params->value(param), heads->second.first->spec, source, heads->second.second->spec, classes);
+    else
+      std::copy(source.begin(), source.end(), model.params->value(param).begin());
   }
   report.loaded =
       static_cast<int>(std::count(has.begin(), has.end(), true) - std::count(fresh.begin(), fresh.end(), true));
+  if (adapted.empty()) return report;
+  for (const auto& heads : adapted) report.adapted_nodes.push_back(heads.first);
+  for (std::size_t cls = 0; cls < classes.size(); ++cls)
+    (classes[cls] < 0 ? report.new_classes : report.kept_classes).push_back(model.names[cls]);
+  for (const std::string& name : other.names)
+    if (std::find(model.names.begin(), model.names.end(), name) == model.names.end())
+      report.lost_classes.push_back(name);
   return report;
 }
 
@@ -153,8 +220,13 @@ StartReport start_from_darknet(Model& model, const std::string& from) {
 
 std::string StartReport::text() const {
   if (source == "scratch") return "all layers start at random";
-  return fmt::format("{}: {} layers loaded, {} start at random{}", source, loaded, fresh.size(),
-                     fresh.empty() ? "" : fmt::format(":\n  {}", fmt::join(fresh, "\n  ")));
+  std::string text = fmt::format("{}: {} layers loaded, {} start at random{}", source, loaded, fresh.size(),
+                                 fresh.empty() ? "" : fmt::format(":\n  {}", fmt::join(fresh, "\n  ")));
+  if (adapted_nodes.empty()) return text;
+  text += fmt::format("\nother classes than there: {} keep their weights, found by name", kept_classes.size());
+  if (!new_classes.empty()) text += fmt::format("; new: {}", fmt::join(new_classes, ", "));
+  if (!lost_classes.empty()) text += fmt::format("; given up: {}", fmt::join(lost_classes, ", "));
+  return text;
 }
 
 StartReport start_from(Model& model, const std::string& from, const LoadOptions& options) {
@@ -165,10 +237,10 @@ StartReport start_from(Model& model, const std::string& from, const LoadOptions&
   } else {
     if (const fs::path checkpoint = checkpoint_of(from); !checkpoint.empty()) {
       const Model other = to_model(read_checkpoint(checkpoint), checkpoint.string(), options.live);
-      report = copy_matching(model, *other.params, *other.network);
+      report = copy_matching(model, other);
     } else if (const std::size_t colon = from.rfind(':'); colon != std::string::npos && !fs::exists(from)) {
       const Model other = load_model(from, options);
-      report = copy_matching(model, *other.params, *other.network);
+      report = copy_matching(model, other);
     } else if (fs::is_regular_file(from) && (from.ends_with(".weights") || is_partial(from))) {
       report = start_from_darknet(model, from);
     } else {

@@ -46,12 +46,16 @@ struct StartReport {
   int loaded = 0;                  // layers
   std::vector<std::string> fresh;  // "29 [convolutional]: filters 75 -> 51"
   std::vector<int> fresh_nodes;
+  // Heads whose classes are others here: known ones kept their rows by name, new ones start at random.
+  std::vector<int> adapted_nodes;
+  std::vector<std::string> kept_classes, new_classes, lost_classes;
   std::string text() const;
 };
 
 // Fills the parameters of `model` from darknet weights, a run or a checkpoint, layer by layer where name and shape
 // agree
-// ("scratch": leaves the random start). Other layers are named in the report. Heads with other classes start at random.
+// ("scratch": leaves the random start). Other layers are named in the report. Of a head with other classes those of the
+// same name keep their weights, wherever they stand; one without any such class starts at random.
 StartReport start_from(Model& model, const std::string& from, const LoadOptions& options = {});
 
 }  // namespace rook

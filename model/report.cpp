@@ -90,16 +90,15 @@ std::string chart_if_any(const Chart& chart) {
   return any ? draw_chart(chart) : "";
 }
 
-void flatten(const nlohmann::json& value, const std::string& path, std::string& rows) {
-  const bool nested = value.is_object() && !value.empty();
-  if (nested) {
+void flatten(const nlohmann::json& value, const std::string& path,
+             std::vector<std::pair<std::string, std::string>>& rows) {
+  if (value.is_object() && !value.empty()) {
     for (const auto& [key, inner] : value.items())
       flatten(inner, path.empty() ? key : fmt::format("{}.{}", path, key), rows);
     return;
   }
-  const std::string text = value.is_string() ? value.get<std::string>()
-                                             : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  rows += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escape_html(path), escape_html(text));
+  rows.emplace_back(path, value.is_string() ? value.get<std::string>()
+                                            : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 }  // namespace
@@ -159,28 +158,43 @@ std::string pictures_section(const std::string& heading, const std::string& note
 std::string config_section(const nlohmann::json& config) {
   if (config.is_null() || config.empty()) return "";
   std::string rows;
-  flatten(config, "", rows);
+  for (const auto& [key, value] : flat_config(config))
+    rows += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escape_html(key), escape_html(value));
   return "<section><h2>Configuration</h2><div class=\"scroll\"><table class=\"config\"><tbody>" + rows +
          "</tbody></table></div></section>";
 }
 
-std::string report_html(const ReportInput& input) {
-  const std::string title = escape_html(input.title.empty() ? "Training report" : input.title);
+std::vector<std::pair<std::string, std::string>> flat_config(const nlohmann::json& config) {
+  std::vector<std::pair<std::string, std::string>> rows;
+  flatten(config, "", rows);
+  return rows;
+}
+
+std::string page_begin(const std::string& plain_title, const std::string& note) {
+  const std::string title = escape_html(plain_title);
   std::string html =
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
       "<meta name=\"color-scheme\" content=\"light dark\"/>";
   html += "<title>" + title + "</title><style>" + kReportStyle + "</style></head><body><header><h1>" + title + "</h1>";
-  if (!input.run_folder.empty()) html += "<p class=\"note\">" + escape_html(input.run_folder.string()) + "</p>";
-  html += "</header><main><section>" + headline_section(input) + "</section>\n";
+  if (!note.empty()) html += "<p class=\"note\">" + escape_html(note) + "</p>";
+  return html + "</header><main>";
+}
+
+std::string page_end() {
+  return "</main><footer>Made by rook.</footer></body></html>\n";
+}
+
+std::string report_html(const ReportInput& input) {
+  std::string html = page_begin(input.title.empty() ? "Training report" : input.title, input.run_folder.string());
+  html += "<section>" + headline_section(input) + "</section>\n";
   html += training_section(input.metrics) + "\n";
   html += classes_section(input.evaluation) + "\n";
   html += pr_section(input.evaluation) + "\n";
   html += confusion_section(input.evaluation) + "\n";
   html += pictures_section("Worst pictures", "Those with the lowest F1.", input.worst) + "\n";
   html += pictures_section("Best pictures", "Those with the highest F1.", input.best) + "\n";
-  html += config_section(input.config) + "</main><footer>Made by rook.</footer></body></html>\n";
-  return html;
+  return html + config_section(input.config) + page_end();
 }
 
 void write_report(const std::filesystem::path& file, const ReportInput& input) {

@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "kernels/ops.h"
+
 namespace rook {
 namespace {
 
@@ -91,6 +93,23 @@ io::Image shrink(const io::Image& image, int factor) {
       }
     }
   }
+  return small;
+}
+
+io::Image fit_width(const io::Image& image, int width) {
+  if (image.width <= width) return image;
+  io::Image small{.width = width,
+                  .height = std::max(1, image.height * width / image.width),
+                  .channels = image.channels,
+                  .pixels = {}};
+  small.pixels.resize(static_cast<std::size_t>(small.width) * static_cast<std::size_t>(small.height) *
+                      static_cast<std::size_t>(small.channels));
+  cpu::resize({.pixels = image.pixels.data(),
+               .width = image.width,
+               .height = image.height,
+               .channels = image.channels,
+               .y = make_tensor(small.pixels.data(), DType::u8, 1, small.height, small.width, small.channels),
+               .resampling = Resampling::area});
   return small;
 }
 

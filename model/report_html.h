@@ -20,6 +20,9 @@ std::string data_url(const io::Image& image, int most = 1280);
 // Each block of factor x factor pixels as its mean; what is left over at the right and lower edges is dropped.
 io::Image shrink(const io::Image& image, int factor);
 
+// The picture made smaller, where it is wider than `width` pixels, by area averages.
+io::Image fit_width(const io::Image& image, int width);
+
 // A number for people: "12k", "3.4M", "0.012", "1e-05".
 std::string short_number(double value);
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/evaluate.h"
@@ -14,6 +15,13 @@ namespace rook {
 
 // The style sheet of the page, both colour schemes.
 extern const char* const kReportStyle;
+
+// From the document's first character to where its sections begin, and from behind them to its last. `note` may be empty.
+std::string page_begin(const std::string& title, const std::string& note);
+std::string page_end();
+
+// Nested keys joined by dots, and values, as text.
+std::vector<std::pair<std::string, std::string>> flat_config(const nlohmann::json& config);
 
 std::string headline_section(const ReportInput& input);
 // Curves over the run; empty without metrics.

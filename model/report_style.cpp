@@ -78,6 +78,14 @@ text-overflow:ellipsis;display:inline-block}
 .pictures figure{overflow:hidden}
 .pictures img{display:block;width:100%;height:auto}
 .pictures figcaption{padding:.5rem .8rem;font-size:.85rem;color:var(--soft)}
+.compare td.best{font-weight:700}
+.compare th,.compare td{white-space:nowrap}
+.beside{display:grid;gap:.75rem;margin-bottom:1rem}
+.beside figure{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden}
+.beside img{display:block;width:100%;height:auto}
+.beside figcaption{padding:.5rem .8rem;font-size:.85rem;color:var(--soft)}
+.key{display:inline-block;width:.8em;height:.8em;border-radius:3px;margin:0 .3em 0 .8em;vertical-align:-.05em}
+@media (max-width:44rem){.beside{grid-template-columns:1fr!important}}
 .config th{width:30%;min-width:10rem;font-weight:500;color:var(--soft)}
 .config th,.config td{overflow-wrap:anywhere}
 .config td{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.85rem;white-space:pre-wrap}

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <fstream>
 #include <numeric>
 
-#include "base/error.h"
 #include "io/image.h"
 #include "model/report.h"
+#include "model/report_html.h"
+#include "model/run_folder.h"
 
 namespace fs = std::filesystem;
 
@@ -17,44 +17,10 @@ namespace {
 constexpr int kPictures = 6;        // of each kind
 constexpr int kPictureWidth = 640;  // pixels
 
-nlohmann::json read_config(const fs::path& file) {
-  std::ifstream in(file);
-  nlohmann::json config = nlohmann::json::parse(in, nullptr, false);
-  if (config.is_discarded()) throw Error(fmt::format("{}: is not valid JSON", file.string()));
-  return config;
-}
-
-// Lines that were cut off by a kill are left out.
-std::vector<nlohmann::json> read_metrics(const fs::path& file) {
-  std::vector<nlohmann::json> lines;
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-    if (!json.is_discarded()) lines.push_back(std::move(json));
-  }
-  return lines;
-}
-
-io::Image shrunk(const io::Image& photo) {
-  if (photo.width <= kPictureWidth) return photo;
-  io::Image small{.width = kPictureWidth,
-                  .height = std::max(1, photo.height * kPictureWidth / photo.width),
-                  .channels = 3,
-                  .pixels = {}};
-  small.pixels.resize(static_cast<std::size_t>(small.width) * small.height * 3);
-  cpu::resize({.pixels = photo.pixels.data(),
-               .width = photo.width,
-               .height = photo.height,
-               .channels = 3,
-               .y = make_tensor(small.pixels.data(), DType::u8, 1, small.height, small.width, 3),
-               .resampling = Resampling::area});
-  return small;
-}
-
 // Found boxes in their class's colour with score, truths dashed.
 ReportPicture picture(const ImageResult& result, const std::string& file, double f1, double conf,
                       const std::vector<std::string>& classes) {
-  io::Image image = shrunk(io::read_image(file));
+  io::Image image = fit_width(io::read_image(file), kPictureWidth);
   const float w = static_cast<float>(image.width), h = static_cast<float>(image.height);
   std::vector<io::DrawnBox> boxes;
   const auto add = [&](float x, float y, float bw, float bh, int color, std::string label, bool dashed) {
@@ -84,9 +50,10 @@ ReportPicture picture(const ImageResult& result, const std::string& file, double
 fs::path write_run_report(const fs::path& folder, Trainer& trainer, const PhotoCache& photos,
                           const std::vector<std::string>& classes) {
   const std::vector<ImageResult> results = trainer.detect_all(photos);
+  const Run run = read_run(folder);
   ReportInput input{.run_folder = folder,
-                    .config = read_config(folder / "config.json"),
-                    .metrics = read_metrics(folder / "metrics.jsonl"),
+                    .config = run.config,
+                    .metrics = run.metrics,
                     .evaluation = evaluate(results, classes),
                     .worst = {},
                     .best = {},

@@ -81,6 +81,26 @@ void Trainer::prepare_fresh_heads(const std::vector<int>& nodes) {
   step_->begin_at(iteration_);
 }
 
+void Trainer::prepare_new_classes(const std::vector<int>& nodes, const std::vector<std::string>& classes) {
+  for (const Head& head : model_.network->heads) {
+    const Param* bias = model_.params->find(head.source, ParamRole::bias);
+    const Param* weights = model_.params->find(head.source, ParamRole::weights);
+    const bool adapted = std::find(nodes.begin(), nodes.end(), head.source) != nodes.end();
+    if (!adapted || !bias || !weights || head.spec.kind != HeadKind::yolo || head.spec.new_coords) continue;
+    const auto biases = model_.params->value(*bias), all = model_.params->value(*weights);
+    const std::size_t row = all.size() / biases.size();
+    for (std::size_t cls = 0; cls < model_.names.size(); ++cls) {
+      if (std::find(classes.begin(), classes.end(), model_.names[cls]) == classes.end()) continue;
+      for (int anchor = 0; anchor < head.spec.anchors; ++anchor) {
+        const std::size_t logit = static_cast<std::size_t>(anchor * head.spec.entries() + 5) + cls;
+        biases[logit] = config_.class_bias;
+        for (float& weight : all.subspan(logit * row, row)) weight *= kHeadWeightScale;
+      }
+    }
+  }
+  step_->begin_at(iteration_);
+}
+
 // The largest size of multi-scale training, those of the stages, the network's own; at the end the one to begin with.
 std::vector<std::pair<int, int>> Trainer::sizes() const {
   std::vector<std::pair<int, int>> all{{config_.width, config_.height}};

@@ -67,6 +67,9 @@ class Trainer {
   // Sets the biases of the heads' convolutions among `nodes` so that a fresh head starts by finding nothing.
   void prepare_fresh_heads(const std::vector<int>& nodes);
 
+  // The same for classes that a head has got: its other classes, boxes and objectness stay.
+  void prepare_new_classes(const std::vector<int>& nodes, const std::vector<std::string>& classes);
+
   const TrainConfig& config() const { return config_; }
   TrainResult run();
   // One update. `run` does these until the end; timing calls them alone, and finish_steps() at last: a GPU is some

@@ -104,7 +104,7 @@ TEST_CASE("rook eval: fields") {
   CHECK(json["boxes"] == boxes);
   for (const char* key : {"map50", "map50_95", "darknet_map50", "precision", "recall", "f1"})
     CHECK((json[key] >= 0 && json[key] <= 1));
-  CHECK(shows(json["preprocess"].get<std::string>(), "to 416x416"));
+  CHECK(shows(json["preprocess"].get<std::string>(), "to 64x64"));
   // On the photos it was trained with and at that size it is what the training said.
   const nlohmann::json same =
       json_of({"eval", "--model", run, "--data", data, "--split", "valid", "--size", "64", "--batch", "6"});

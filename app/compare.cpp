@@ -1,0 +1,105 @@
+// rook compare: runs beside each other, on the same photos.
+#include <fmt/format.h>
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "app/common.h"
+#include "base/error.h"
+#include "io/atomic_file.h"
+#include "model/compare.h"
+
+namespace rook::app {
+namespace {
+
+struct Options {
+  std::vector<std::string> runs;
+  DataOptions data;
+  ComputeOptions compute;
+  std::string out = "compare.html", json;
+  std::vector<double> targets;
+  double conf = 0.25;
+  int resamples = 1000;
+  std::uint64_t seed = 1;
+  bool live = false;
+};
+
+// Where nothing else is asked for: the data and the joined classes of the first run.
+void complete_data(DataOptions& data, const Run& first) {
+  if (!data.data.empty()) return;
+  data.data = first.config.value("data", "");
+  if (data.data.empty())
+    throw Error(fmt::format("{}: does not say what it was trained on; name photos with --data", first.folder.string()));
+  if (data.merge.empty()) data.merge = first.config.value("merge", std::vector<std::string>());
+}
+
+void look(ComparedRun& run, const Options& o, const io::Dataset& dataset, const io::Split& split) {
+  const Model model = load_model(run.run.folder.string(), {.live = o.live});
+  const auto start = std::chrono::steady_clock::now();
+  run.results = results_of_run(model, run.run.config, dataset, split, o.compute);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  run.ms = seconds * 1e3 / static_cast<double>(split.images.size());
+  for (const std::string& name : dataset.classes)
+    if (std::find(model.names.begin(), model.names.end(), name) == model.names.end())
+      fmt::print(stderr, "{}: knows no class '{}', whose boxes it cannot find\n", run.name, name);
+}
+
+void run(Options& o) {
+  Comparison comparison;
+  comparison.targets = o.targets;
+  std::set<std::string> names;
+  for (const std::string& folder : o.runs) {
+    ComparedRun& added = comparison.runs.emplace_back();
+    added.run = read_run(folder);
+    added.name = summarise(added.run).name;
+    if (!names.insert(added.name).second) added.name = folder;
+  }
+  complete_data(o.data, comparison.runs.front().run);
+  const io::Dataset dataset = o.data.read();
+  const io::Split& split = DataOptions::find(dataset, o.data.split);
+  if (split.images.empty()) throw Error(fmt::format("{}: split '{}' has no photos", o.data.data, split.name));
+  comparison.classes = dataset.classes;
+  for (const io::LabelledImage& image : split.images) comparison.files.push_back(image.file.string());
+  comparison.data = fmt::format("{} photos of {}, {}", split.images.size(), o.data.data, split.name);
+  for (ComparedRun& each : comparison.runs) {
+    fmt::print(stderr, "{}: looking at {} photos\n", each.name, split.images.size());
+    look(each, o, dataset, split);
+  }
+  complete(comparison, o.conf, o.resamples, o.seed);
+  if (!o.json.empty()) write_json(o.json, to_json(comparison));
+  if (o.json != "-") fmt::print("{}", to_text(comparison));
+  const std::string page = compare_html(comparison);
+  io::write_file_atomically(o.out, std::as_bytes(std::span(page)));
+  if (o.json != "-") fmt::print("\npage: {}\n", o.out);
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  CLI::App* c = app.add_subcommand("compare", "runs beside each other on the same photos, as a table and a page");
+  c->add_option("runs", o->runs, "run folders; the others are measured against the first")
+      ->required()
+      ->type_name("RUN");
+  o->data.add(*c, "valid");
+  c->get_option("--data")->required(false)->description(
+      "labelled photos to compare on (default: those of the first run)");
+  c->add_option("--out", o->out, "the page")->capture_default_str();
+  c->add_option("--json", o->json, "write everything as JSON to a file, or to standard output (-)");
+  c->add_option("--target", o->targets, "mAP50 whose time is listed; may be repeated")->check(CLI::Range(0.0, 1.0));
+  c->add_option("--conf", o->conf, "least confidence of boxes that are drawn and counted")->capture_default_str();
+  c->add_option("--resamples", o->resamples, "of the bootstrap")->capture_default_str()->check(CLI::Range(10, 1000000));
+  c->add_option("--seed", o->seed, "of the bootstrap")->capture_default_str();
+  c->add_flag("--live", o->live, "the live weights instead of their average");
+  o->compute.add(*c);
+  c->footer(
+      "Examples:\n  rook compare runs/v1 runs/v3 --out compare.html\n"
+      "  rook compare runs/v1 runs/v3 --data chess --split test --target 0.985\n"
+      "The interval is that of a paired bootstrap over the photos: where it holds 0, the difference may be chance.");
+  c->callback([o] {
+    install_interrupt();
+    run(*o);
+  });
+}
+
+}  // namespace rook::app

@@ -1,0 +1,40 @@
+// rook runs: what was trained, in one table.
+#include <fmt/format.h>
+
+#include "app/common.h"
+#include "model/run_folder.h"
+
+namespace rook::app {
+namespace {
+
+struct Options {
+  std::vector<std::string> folders{"runs"};
+  std::string json;
+};
+
+void run(const Options& o) {
+  std::vector<RunSummary> summaries;
+  nlohmann::json json = nlohmann::json::array();
+  for (const std::string& where : o.folders)
+    for (const auto& folder : find_runs(where)) {
+      summaries.push_back(summarise(read_run(folder)));
+      json.push_back(to_json(summaries.back()));
+    }
+  if (!o.json.empty()) write_json(o.json, json);
+  if (o.json != "-") fmt::print("{}", to_text(summaries));
+}
+
+}  // namespace
+
+void add_runs(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  CLI::App* c = app.add_subcommand("runs", "list what was trained, with its figures");
+  c->add_option("folders", o->folders, "run folders, or folders of them")->capture_default_str();
+  c->add_option("--json", o->json, "write the table as JSON to a file, or to standard output (-)");
+  c->footer(
+      "Example:\n  rook runs\nFigures are those of the evaluation with the highest mAP50 during the training; minutes "
+      "count from its start to its last line.");
+  c->callback([o] { run(*o); });
+}
+
+}  // namespace rook::app
