@@ -24,7 +24,8 @@ const std::map<std::string, Parts> kArrows = {
     {"engine", {"base", "kernels", "engine"}},
     {"io", {"base", "io"}},
     {"model", {"base", "kernels", "engine", "io", "model"}},
-    {"app", {"base", "kernels", "engine", "io", "model", "app"}},
+    {"synth", {"base", "kernels", "io", "synth"}},
+    {"app", {"base", "kernels", "engine", "io", "model", "synth", "app"}},
 };
 
 // What a line includes, with its opening quote or bracket in front; empty when it includes nothing.
