@@ -27,6 +27,7 @@ void add_weights(CLI::App& app);
 void add_data(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_diff(CLI::App& app);
+void add_synth(CLI::App& app);
 
 // --device, --precision, --conv.
 struct ComputeOptions {

@@ -11,6 +11,7 @@
 #include "io/census.h"
 #include "io/dataset_write.h"
 #include "io/image.h"
+#include "io/temporary_folder.h"
 #include "kernels/ops.h"
 
 namespace fs = std::filesystem;
@@ -90,25 +91,6 @@ std::pair<int, int> size_of(const std::string& text) {
   return {width, height};
 }
 
-// A folder beside `folder` for files on their way into it; gone with the object.
-class Workshop {
- public:
-  explicit Workshop(const fs::path& folder) : folder_(folder.lexically_normal() / "") {
-    folder_ = folder_.parent_path().concat(".photos");
-    if (!fs::create_directories(folder_)) throw Error(fmt::format("{}: is in the way; remove it", folder_.string()));
-  }
-  ~Workshop() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  Workshop(const Workshop&) = delete;
-  Workshop& operator=(const Workshop&) = delete;
-  const fs::path& folder() const { return folder_; }
-
- private:
-  fs::path folder_;
-};
-
 io::Image stretched(const io::Image& image, int width, int height) {
   io::Image result{.width = width, .height = height, .channels = image.channels};
   result.pixels.resize(static_cast<std::size_t>(width) * height * image.channels);
@@ -142,11 +124,11 @@ void resize_photos(io::Dataset& dataset, const fs::path& folder, int width, int 
 void convert(const Options& o) {
   if (fs::exists(o.out) && !fs::is_empty(o.out))
     throw Error(fmt::format("{}: exists and is not empty; name a new folder", o.out));
-  std::optional<Workshop> workshop;
+  std::optional<io::TemporaryFolder> photos;
   io::Dataset dataset = read(o, false);
   if (!o.resize.empty()) {
     const auto [width, height] = size_of(o.resize);
-    resize_photos(dataset, workshop.emplace(o.out).folder(), width, height);
+    resize_photos(dataset, photos.emplace(o.out).path(), width, height);
   }
   io::write_dataset(dataset, o.out, o.format);
   fmt::print("{} written as {}\n", o.out, o.format);
@@ -177,9 +159,11 @@ void add_data(CLI::App& app) {
   common(converts);
   converts->footer("Example:\n  rook data convert chess chess-yolo --format yolo");
   converts->add_option("out", o->out, "new folder")->required();
-  converts->add_option("--format", o->format, "coco, yolo, voc or darknet")
+  converts
+      ->add_option("--format", o->format,
+                   "coco, yolo, voc, darknet, or coco+yolo for both sets of labels beside the photos")
       ->capture_default_str()
-      ->check(CLI::IsMember({"coco", "yolo", "voc", "darknet"}));
+      ->check(CLI::IsMember({"coco", "yolo", "voc", "darknet", "coco+yolo"}));
   converts->add_option("--resize", o->resize, "photos stretched to WIDTHxHEIGHT pixels");
   converts->callback([o] { convert(*o); });
   c->footer(

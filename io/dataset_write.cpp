@@ -169,22 +169,37 @@ void write_coco(const Dataset& dataset, const fs::path& folder) {
   }
 }
 
-void write_yolo(const Dataset& dataset, const fs::path& folder) {
+void write_labels(const Items& items, const fs::path& folder) {
+  make_folder(folder);
+  for (const Item& item : items) write_text(folder / with_ending(item.name, ".txt"), yolo_text(*item.image));
+}
+
+// `below`: where in the folder of a split its photos are.
+void write_data_yaml(const Dataset& dataset, const fs::path& folder, const std::string& below) {
   YAML::Emitter yaml;
   yaml << YAML::BeginMap;
-  for (const Split& split : dataset.splits) {
-    const Items items = name_items(split);
-    place_photos(items, folder / split.name / "images");
-    const fs::path labels = folder / split.name / "labels";
-    make_folder(labels);
-    for (const Item& item : items) write_text(labels / with_ending(item.name, ".txt"), yolo_text(*item.image));
-    yaml << YAML::Key << (split.name == "valid" ? "val" : split.name) << YAML::Value << split.name + "/images";
-  }
+  for (const Split& split : dataset.splits)
+    yaml << YAML::Key << (split.name == "valid" ? "val" : split.name) << YAML::Value << split.name + below;
   yaml << YAML::Key << "nc" << YAML::Value << dataset.classes.size();
   yaml << YAML::Key << "names" << YAML::Value << YAML::Flow << YAML::BeginSeq;
   for (const std::string& name : dataset.classes) yaml << YAML::SingleQuoted << name;
   yaml << YAML::EndSeq << YAML::EndMap;
   write_text(folder / "data.yaml", std::string(yaml.c_str()) + "\n");
+}
+
+void write_yolo(const Dataset& dataset, const fs::path& folder) {
+  for (const Split& split : dataset.splits) {
+    const Items items = name_items(split);
+    place_photos(items, folder / split.name / "images");
+    write_labels(items, folder / split.name / "labels");
+  }
+  write_data_yaml(dataset, folder, "/images");
+}
+
+void write_coco_and_yolo(const Dataset& dataset, const fs::path& folder) {
+  write_coco(dataset, folder);
+  for (const Split& split : dataset.splits) write_labels(name_items(split), folder / split.name);
+  write_data_yaml(dataset, folder, "");
 }
 
 void write_voc(const Dataset& dataset, const fs::path& folder) {
@@ -217,12 +232,14 @@ void write_darknet(const Dataset& dataset, const fs::path& folder) {
 
 void write_dataset(const Dataset& dataset, const fs::path& folder, const std::string& format) {
   using Writer = void (*)(const Dataset&, const fs::path&);
-  const Writer writer = format == "coco"      ? write_coco
-                        : format == "yolo"    ? write_yolo
-                        : format == "voc"     ? write_voc
-                        : format == "darknet" ? write_darknet
-                                              : nullptr;
-  if (writer == nullptr) throw Error(fmt::format("unknown format '{}': choose coco, yolo, voc or darknet", format));
+  const Writer writer = format == "coco"        ? write_coco
+                        : format == "yolo"      ? write_yolo
+                        : format == "voc"       ? write_voc
+                        : format == "darknet"   ? write_darknet
+                        : format == "coco+yolo" ? write_coco_and_yolo
+                                                : nullptr;
+  if (writer == nullptr)
+    throw Error(fmt::format("unknown format '{}': choose coco, yolo, voc, darknet or coco+yolo", format));
   for (const Split& split : dataset.splits) {
     // Other splits (a COCO file with a name of its own) have no place in these layouts.
     if (split.name != "train" && split.name != "valid" && split.name != "test") {

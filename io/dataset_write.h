@@ -13,6 +13,7 @@ namespace rook::io {
 //   coco     SPLIT/_annotations.coco.json beside the photos
 //   yolo     data.yaml, SPLIT/images, SPLIT/labels
 //   voc      SPLIT/*.xml beside the photos, classes.txt
+//   coco+yolo  the first with YOLO labels beside the photos and data.yaml
 //   darknet  obj.data, obj.names, SPLIT.txt, labels beside the photos in SPLIT; paths are relative to `folder`
 // YOLO and darknet keep boxes to the last bit of a float, COCO and VOC to a thousandth of a pixel. The photos' sizes
 // must be known (DatasetOptions::read_sizes) for COCO and VOC. Throws Error: unknown format, folder in use, photo not

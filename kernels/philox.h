@@ -32,7 +32,7 @@ struct Uniform4 {
   float x = 0, y = 0, z = 0, w = 0;
 };
 
-enum class PhiloxUse : std::uint32_t { augment = 1, dropout = 2, shuffle = 3, initial_weights = 4 };
+enum class PhiloxUse : std::uint32_t { augment = 1, dropout = 2, shuffle = 3, initial_weights = 4, synth = 5 };
 
 // The stream word: the kind of use in the upper 8 bits, its layer (or 0) in the lower 24.
 ROOK_HOST_DEVICE constexpr std::uint32_t philox_stream(PhiloxUse use, std::uint32_t layer = 0) {

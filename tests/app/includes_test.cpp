@@ -25,7 +25,8 @@ const std::map<std::string, Parts> kArrows = {
     {"io", {"base", "io"}},
     {"model", {"base", "kernels", "engine", "io", "model"}},
     {"serve", {"base", "kernels", "engine", "io", "model", "serve"}},
-    {"app", {"base", "kernels", "engine", "io", "model", "serve", "app"}},
+    {"synth", {"base", "kernels", "io", "synth"}},
+    {"app", {"base", "kernels", "engine", "io", "model", "serve", "synth", "app"}},
 };
 
 // What a line includes, with its opening quote or bracket in front; empty when it includes nothing.

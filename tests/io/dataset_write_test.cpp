@@ -101,6 +101,18 @@ TEST_CASE("dataset: written in a format and read again it is the same") {
   }
 }
 
+TEST_CASE("dataset: both sets of labels beside the photos are read alike") {
+  const TempFolder folder;
+  std::mt19937 random(11);
+  const Drawn drawn = draw_dataset(random, folder / "photos");
+  io::write_dataset(drawn.dataset, folder / "both", "coco+yolo");
+  const io::Dataset coco = read_dataset(folder / "both"), yolo = read_dataset(folder / "both" / "data.yaml");
+  CHECK(coco.format == "coco");
+  CHECK(yolo.format == "yolo");
+  check_equal(coco, drawn.dataset, 2e-3);
+  check_equal(yolo, drawn.dataset, 0);
+}
+
 TEST_CASE("dataset: what writing refuses") {
   const TempFolder folder;
   std::mt19937 random(7);
@@ -108,7 +120,7 @@ TEST_CASE("dataset: what writing refuses") {
   const auto error = [&](const fs::path& where, const char* format) {
     return error_of([&] { io::write_dataset(dataset, where, format); });
   };
-  CHECK(error(folder / "x", "csv").find("choose coco, yolo, voc or darknet") != std::string::npos);
+  CHECK(error(folder / "x", "csv").find("choose coco, yolo, voc, darknet or coco+yolo") != std::string::npos);
   CHECK(error(folder / "photos", "yolo").find("not empty") != std::string::npos);
   const fs::path file = put(folder / "file", "x");
   CHECK(error(file, "yolo").find("not empty") != std::string::npos);

@@ -49,7 +49,8 @@ TEST_CASE("every word of key and counter changes the numbers") {
 
 TEST_CASE("streams of different uses and layers differ") {
   std::set<std::uint32_t> seen;
-  for (PhiloxUse use : {PhiloxUse::augment, PhiloxUse::dropout, PhiloxUse::shuffle, PhiloxUse::initial_weights}) {
+  for (PhiloxUse use :
+       {PhiloxUse::augment, PhiloxUse::dropout, PhiloxUse::shuffle, PhiloxUse::initial_weights, PhiloxUse::synth}) {
     for (std::uint32_t layer = 0; layer < 500; ++layer) seen.insert(philox_stream(use, layer));
   }
   CHECK(seen.size() == 4 * 500);

@@ -1,0 +1,102 @@
+// Whole data sets: repeatable, and without faults.
+#include "synth/chess_set.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+
+#include "base/error.h"
+#include "io/dataset.h"
+#include "tests/io/picture_support.h"
+
+using namespace rook;
+using namespace rook::synth;
+namespace fs = std::filesystem;
+
+namespace {
+
+ChessSetOptions small_set(int threads, std::uint64_t seed = 4) {
+  return {.picture = {.seed = seed, .size = 64}, .images = 10, .threads = threads};
+}
+
+const Done kGoOn = [](int) { return true; };
+
+// Every file below a folder, by its path in there.
+std::map<std::string, std::string> files_of(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    files[fs::relative(entry.path(), folder).string()] = {std::istreambuf_iterator<char>(in), {}};
+  }
+  return files;
+}
+
+}  // namespace
+
+TEST_CASE("synth: the same seed gives the same bytes, whatever the number of threads") {
+  const test::TempFolder folder;
+  CHECK(write_chess_set(small_set(1), folder / "one", kGoOn));
+  CHECK(write_chess_set(small_set(2), folder / "two", kGoOn));
+  CHECK(write_chess_set(small_set(2, 5), folder / "other", kGoOn));
+  const auto one = files_of(folder / "one");
+  CHECK(one.size() == 10 * 2 + 3 + 1);
+  CHECK(one == files_of(folder / "two"));
+  CHECK(one != files_of(folder / "other"));
+}
+
+TEST_CASE("synth: a data set is split 70/20/10 and has no faults, read either way") {
+  const test::TempFolder folder;
+  REQUIRE(write_chess_set(small_set(2), folder / "set", kGoOn));
+  for (const char* where : {"set", "set/data.yaml"}) {
+    const io::Dataset set = io::read_dataset(folder / where, {.find_duplicates = true});
+    CHECK(set.classes == chess_classes());
+    CHECK(set.faults.empty());
+    REQUIRE(set.find("train") != nullptr);
+    CHECK(set.find("train")->images.size() == 7);
+    CHECK(set.find("valid")->images.size() == 2);
+    CHECK(set.find("test")->images.size() == 1);
+  }
+  CHECK(!fs::exists(folder / "set.photos"));
+}
+
+TEST_CASE("synth: what is stopped or refused leaves nothing behind") {
+  const test::TempFolder folder;
+  CHECK(!write_chess_set(small_set(1), folder / "set", [](int done) { return done < 3; }));
+  CHECK(fs::is_empty(folder / ""));
+  fs::create_directories(folder / "full" / "of");
+  CHECK_THROWS_AS(write_chess_set(small_set(1), folder / "full", kGoOn), Error);
+  ChessSetOptions options = small_set(1);
+  options.images = 9;
+  CHECK_THROWS_AS(write_chess_set(options, folder / "few", kGoOn), Error);
+  options = small_set(2);
+  options.picture.size = 31;
+  CHECK_THROWS_AS(write_chess_set(options, folder / "tiny", kGoOn), Error);
+  CHECK(!fs::exists(folder / "few"));
+  CHECK(!fs::exists(folder / "tiny"));
+  CHECK(!fs::exists(folder / "tiny.photos"));
+}
+
+TEST_CASE("synth: classes are named and sorted as the real photos' are") {
+  const std::vector<std::string> names = chess_classes();
+  REQUIRE(names.size() == 12);
+  CHECK(names.front() == "black-bishop");
+  CHECK(names.back() == "white-rook");
+  CHECK(std::is_sorted(names.begin(), names.end()));
+}
+
+TEST_CASE("synth: a sheet shows the pictures by number") {
+  const ChessOptions options{.seed = 6, .size = 48};
+  const io::Image sheet = contact_sheet(options, 5, 3);
+  CHECK(sheet.width == 144);
+  CHECK(sheet.height == 96);
+  const io::Image fourth = render_chess(options, 3).image;
+  for (int y = 0; y < 48; ++y) {
+    const auto* row = sheet.pixels.data() + static_cast<std::size_t>(48 + y) * 144 * 3;
+    REQUIRE(std::equal(row, row + 48 * 3, fourth.pixels.data() + static_cast<std::size_t>(y) * 48 * 3));
+  }
+}
