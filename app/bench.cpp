@@ -1,4 +1,6 @@
 // rook bench: how fast kernels, networks and training are on this machine.
+#include <CLI/CLI.hpp>
+
 #include "app/bench/bench.h"
 
 namespace rook::app {

@@ -1,9 +1,8 @@
 // What the subcommands share: options that mean the same everywhere, output of JSON, Ctrl-C.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <atomic>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,11 @@
 #include "model/detector.h"
 #include "model/evaluate.h"
 #include "model/model.h"
+
+// The command line's library takes seconds to compile: only files that add options include it.
+namespace CLI {
+class App;
+}
 
 namespace rook::app {
 

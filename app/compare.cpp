@@ -1,7 +1,9 @@
 // rook compare: runs beside each other, on the same photos.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "app/common.h"

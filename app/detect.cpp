@@ -1,9 +1,11 @@
 // rook detect: boxes on pictures.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <chrono>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "app/common.h"
 #include "base/error.h"

@@ -1,5 +1,7 @@
 // rook diff: two devices, precisions or convolutions beside each other, node by node.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

@@ -1,6 +1,8 @@
 // rook eval: how good a model is on a split.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <chrono>
+#include <nlohmann/json.hpp>
 
 #include "app/common.h"
 #include "model/detect_split.h"

@@ -1,6 +1,7 @@
 #include "app/forgetting.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "model/run_folder.h"

@@ -1,6 +1,8 @@
 // rook inspect: what is inside a network, layer by layer.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "app/common.h"
 #include "base/error.h"

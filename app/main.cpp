@@ -1,5 +1,6 @@
 // The `rook` command line.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>

@@ -1,5 +1,7 @@
 // rook runs: what was trained, in one table.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "app/common.h"
 #include "model/run_folder.h"

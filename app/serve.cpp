@@ -1,6 +1,7 @@
 // rook serve: a model as an HTTP API, and a page to try it on.
 #include <fmt/format.h>
 #include <pthread.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <cstdio>

@@ -1,5 +1,6 @@
 // rook synth: rendered photos with exact labels.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <chrono>
 

@@ -3,15 +3,18 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "app/common.h"
 #include "app/forgetting.h"
 #include "app/metrics_file.h"
 #include "base/error.h"
+#include "model/checkpoint.h"
 #include "model/progress.h"
 #include "model/run_report.h"
 #include "model/trainer.h"

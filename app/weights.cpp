@@ -1,8 +1,10 @@
 // rook weights: what a weights file holds, and conversion between darknet's format and checkpoints.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "app/common.h"
 #include "base/error.h"

@@ -1,6 +1,7 @@
 #include "io/census.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include <fmt/format.h>

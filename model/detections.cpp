@@ -1,6 +1,7 @@
 #include "model/detections.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace rook {
 

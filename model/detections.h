@@ -1,7 +1,7 @@
 // Detections as people and programs want them: pixels of the photo, and architecture.md 5's JSON of detect.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>

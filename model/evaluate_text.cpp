@@ -1,5 +1,6 @@
 // What an evaluation looks like for programs (JSON) and on a terminal.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstddef>

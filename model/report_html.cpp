@@ -1,6 +1,7 @@
 #include "model/report_html.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // Text, numbers and pictures as pieces of an HTML page.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <algorithm>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "model/report_html.h"

@@ -1,6 +1,7 @@
 #include "model/train_config.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "kernels/names.h"

@@ -1,4 +1,5 @@
 #include "model/trainer.h"
+#include "model/checkpoint.h"
 
 #include <fmt/format.h>
 #include <algorithm>

@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoint.h"
 #include "model/detector.h"
 #include "model/evaluate.h"
 #include "model/train_config.h"
@@ -17,6 +16,8 @@
 #include "model/train_step.h"
 
 namespace rook {
+
+struct Checkpoint;
 
 struct StepInfo {
   std::int64_t iteration = 0, iterations = 0;

@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
+#include "model/checkpoint.h"
 #include "model/trainer.h"
 
 namespace rook {

@@ -1,5 +1,6 @@
 // rook bench compare: what got faster or slower between two files of timings, beyond the noise of both.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <fstream>

@@ -1,5 +1,7 @@
 // rook bench ops: every operation on its own, beside what the device can do and beside the libraries.
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>

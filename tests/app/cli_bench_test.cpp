@@ -1,5 +1,6 @@
 // rook bench: what its reports hold, that nothing wrong is timed, and what compare calls a regression.
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "tests/app/cli_support.h"
 

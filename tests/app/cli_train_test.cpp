@@ -1,5 +1,6 @@
 // rook train from end to end: what lies in a run folder; interrupted, killed, gone on with.
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "model/checkpoint.h"
 #include "model/train_config.h"
@@ -86,7 +87,8 @@ TEST_CASE("rook train: a run folder") {
   for (const char* name : {"last.safetensors", "best.safetensors"}) {
     const Model model = load_model((run / name).string());
     CHECK(model.names == kPhotoClasses);
-    CHECK(model.network->width == 64);  // of the training  // rook-nano's own; the size of the training stands in config.json
+    CHECK(model.network->width ==
+          64);  // of the training  // rook-nano's own; the size of the training stands in config.json
   }
   CHECK(read_checkpoint(run / "last.safetensors").state["iteration"] == 60);
 

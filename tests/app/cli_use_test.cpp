@@ -1,5 +1,6 @@
 // What the commands say and write: detect, eval, inspect, bench, weights, data.
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "tests/app/cli_support.h"
 

@@ -1,6 +1,7 @@
 // rook runs, rook compare, and going on with other classes, from end to end.
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "tests/app/cli_support.h"
 

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cmath>
 #include <csignal>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "tests/app/cli_support.h"

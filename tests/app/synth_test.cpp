@@ -1,5 +1,6 @@
 // `rook synth` as a user calls it.
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/app/cli_support.h"
 

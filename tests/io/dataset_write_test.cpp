@@ -1,6 +1,7 @@
 // Datasets written in each format and read again; the census.
 #include "io/dataset_write.h"
 
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "dataset_support.h"

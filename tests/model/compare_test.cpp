@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 
 #include "model/detect_split.h"

@@ -2,6 +2,7 @@
 #include "model/evaluate.h"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <limits>
 

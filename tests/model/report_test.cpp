@@ -2,6 +2,7 @@
 #include "model/report.h"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <cstring>
 #include <filesystem>

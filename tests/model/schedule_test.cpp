@@ -2,6 +2,7 @@
 #include "model/schedule.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"

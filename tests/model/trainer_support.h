@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "model/checkpoint.h"
 #include "model/trainer.h"
 #include "tests/io/picture_support.h"
 #include "tests/model/photos.h"

@@ -1,4 +1,6 @@
 // The page of `rook serve` as a person uses it, in headless Chromium.
+#include <nlohmann/json.hpp>
+
 #include "tests/serve/browser.h"
 #include "tests/serve/support.h"
 

@@ -1,6 +1,7 @@
 // The server over real sockets: what it answers, what it refuses, and who cannot hold it up.
 #include <atomic>
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "model/detections.h"
