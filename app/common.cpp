@@ -8,11 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "io/cfg.h"
 #include "kernels/names.h"
+#include "model/conv_cache.h"
 #include "model/detect_split.h"
 
 namespace rook::app {
@@ -23,7 +25,23 @@ void ComputeOptions::add(CLI::App& app) {
          "where to compute: auto (a GPU, else the CPU), cuda, cpu, emu (the CUDA kernels on the host), or ref (naive)")
       ->capture_default_str();
   app.add_option("--precision", precision, "auto, f32, bf16, or f16 (inference on a GPU)")->capture_default_str();
-  app.add_option("--conv", conv, "force an implementation of convolution by name");
+  app.add_option("--conv", conv,
+                 "force an implementation of convolution: ours (no library's), or one by name (rook tune lists them)");
+  add_conv_cache(app, conv_cache);
+}
+
+void add_conv_cache(CLI::App& app, std::string& cache) {
+  app.add_option("--conv-cache", cache, "what rook tune measured: a file, or none (default: where rook tune writes)")
+      ->envname("ROOK_CONV_CACHE");
+}
+
+ConvChoice conv_choice(const std::string& forced, const Backend& backend, const std::string& cache) {
+  static std::set<std::string> said;
+  if (cache == "none") return forced;
+  const std::filesystem::path file = cache.empty() ? default_conv_cache() : std::filesystem::path(cache);
+  LoadedConvs loaded = load_conv_cache(file, conv_cache_key(backend));
+  if (!loaded.warning.empty() && said.insert(loaded.warning).second) fmt::print(stderr, "{}\n", loaded.warning);
+  return {forced, std::move(loaded.tuned)};
 }
 
 const Backend& ComputeOptions::backend() const {
@@ -98,7 +116,7 @@ DetectorOptions DetectionOptions::detector(const Network& network, const Compute
           .nms_threshold = nms_threshold,
           .nms_beta = network.nms_beta,
           .best_class = classes == "best",
-          .conv = compute.conv};
+          .conv = compute.convs()};
 }
 
 void DataOptions::add(CLI::App& app, const char* default_split) {
@@ -166,7 +184,7 @@ std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json
                      .height = train.value("height", 0),
                      .threshold = kFloor,
                      .best_class = false,
-                     .conv = compute.conv});
+                     .conv = compute.convs()});
   std::vector<ImageResult> results = detect_split(detector, split, model.network->channels, &interrupted());
   rename_classes(results, model.names, dataset.classes);
   return results;

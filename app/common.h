@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend.h"
+#include "engine/conv_table.h"
 #include "io/dataset.h"
 #include "model/detector.h"
 #include "model/evaluate.h"
@@ -27,20 +27,27 @@ void add_runs(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_inspect(CLI::App& app);
+void add_tune(CLI::App& app);
 void add_weights(CLI::App& app);
 void add_data(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_diff(CLI::App& app);
 void add_synth(CLI::App& app);
 
-// --device, --precision, --conv.
+// `cache`: a file of `rook tune`, "none", or "" for where it writes by default.
+ConvChoice conv_choice(const std::string& forced, const Backend& backend, const std::string& cache);
+void add_conv_cache(CLI::App& app, std::string& cache);
+
+// --device, --precision, --conv, --conv-cache.
 struct ComputeOptions {
-  std::string device = "auto", precision = "auto", conv;
+  std::string device = "auto", precision = "auto", conv, conv_cache;
   void add(CLI::App& app);
   // Says once, on standard error, why `auto` takes the CPU where rook could compute on a GPU.
   const Backend& backend() const;
   // "auto": bf16 in training where the device computes in it, f32 elsewhere.
   DType dtype(bool training) const;
+  // --conv, and what `rook tune` measured on this device; says once, on standard error, why a cache is ignored.
+  ConvChoice convs() const { return conv_choice(conv, backend(), conv_cache); }
 };
 
 // --model, --names, --lenient, --live.

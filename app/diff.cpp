@@ -24,14 +24,16 @@ struct Options {
   std::string image, json, resize;
   int size = 0;
   bool train = false, all = false;
+  std::string conv_cache;
   double tolerance = 0;
 };
 
-DiffSide side_of(const Side& side) {
+DiffSide side_of(const Side& side, const std::string& conv_cache) {
   const auto type = dtype_from_name(side.precision);
   if (!type || (*type != DType::f32 && *type != DType::bf16 && *type != DType::f16))
     throw Error(fmt::format("precision {}: is not one of f32, bf16, f16", side.precision));
-  return {.backend = &find_backend(side.device), .compute = *type, .conv = side.conv};
+  const Backend& backend = find_backend(side.device);
+  return {.backend = &backend, .compute = *type, .conv = conv_choice(side.conv, backend, conv_cache)};
 }
 
 // The photo as the network takes it, in f32.
@@ -52,7 +54,7 @@ std::vector<float> input_of(const Options& o, const Network& network, const Prep
 void run(const Options& o) {
   Model model = o.model.read();
   const Network& network = *model.network;
-  DiffOptions options{.a = side_of(o.a), .b = side_of(o.b), .train = o.train};
+  DiffOptions options{.a = side_of(o.a, o.conv_cache), .b = side_of(o.b, o.conv_cache), .train = o.train};
   options.width = o.size ? o.size : network.width;
   options.height = o.size ? o.size : network.height;
   const auto pixels = input_of(o, network, model.preprocess, options.width, options.height);
@@ -103,6 +105,7 @@ void add_diff(CLI::App& app) {
   o->model.add(*c);
   add_side(*c, "a", o->a);
   add_side(*c, "b", o->b);
+  add_conv_cache(*c, o->conv_cache);
   c->add_option("--size", o->size, "side of the network's input (default: the cfg's)");
   c->add_option("--resize", o->resize, "how the photo is scaled: half-pixel, align-corners, area");
   c->add_flag("--train", o->train, "the forward of training, and the gradients of all parameters");

@@ -32,7 +32,7 @@ void run(const Options& o) {
   const Graph& graph = network.graph;
   Executor executor(
       graph, *model.params,
-      {.backend = &o.compute.backend(), .compute = o.compute.dtype(false), .profile = true, .conv = o.compute.conv});
+      {.backend = &o.compute.backend(), .compute = o.compute.dtype(false), .profile = true, .conv = o.compute.convs()});
   executor.resize(1, height, width);
   executor.forward();
   for (NodeTime& time : executor.times()) time = {};

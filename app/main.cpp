@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   rook::app::add_compare(app);
   rook::app::add_serve(app);
   rook::app::add_inspect(app);
+  rook::app::add_tune(app);
   rook::app::add_bench(app);
   rook::app::add_diff(app);
   rook::app::add_weights(app);

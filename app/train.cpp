@@ -232,7 +232,7 @@ class Session {
   TrainerOptions callbacks() {
     return {.backend = &options_.compute.backend(),
             .folder = folder_,
-            .conv = options_.compute.conv,
+            .conv = options_.compute.convs(),
             .stop = &interrupted(),
             .on_step = [this](const StepInfo& step) { on_step(step); },
             .on_evaluation = [this](const EvalInfo& info) { on_evaluation(info); }};

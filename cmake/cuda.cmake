@@ -25,6 +25,7 @@ if(ROOK_HAS_CUDA)
   set_target_properties(rook_cuda PROPERTIES CUDA_COMPILER_LAUNCHER
                         "${PROJECT_SOURCE_DIR}/cmake/ptxas_log.sh$<$<BOOL:${CMAKE_CUDA_COMPILER_LAUNCHER}>:;${CMAKE_CUDA_COMPILER_LAUNCHER}>")
   target_link_libraries(rook_cuda PUBLIC CUDA::cudart_static fmt::fmt)
+  include(cmake/cuda_libraries.cmake)
 endif()
 
 # rook_backend(NAME AVAILABLE): adds engine/gpu/NAME.cpp and the library rook_NAME to the engine, or no_NAME.cpp.

@@ -10,30 +10,59 @@
 
 namespace rook {
 
-ConvTable::ConvTable(const Backend& backend, std::string forced) : backend_(backend), forced_(std::move(forced)) {
-  const auto rows = backend_.conv_rows();
-  const auto named = [&](const ConvRow& row) { return row.name == forced_; };
-  if (forced_.empty() || std::any_of(rows.begin(), rows.end(), named)) return;
+constexpr std::string_view kOurs = "ours";
+
+ConvTable::ConvTable(const Backend& backend, ConvChoice choice)
+    : backend_(backend), choice_(std::move(choice)), only_ours_(choice_.forced == kOurs) {
+  if (choice_.forced.empty() || only_ours_) return;
   std::vector<std::string_view> names;
-  for (const ConvRow& row : rows) names.push_back(row.name);
-  throw Error(fmt::format("--conv {}: no such convolution on {}; there are: {}", forced_, backend_.name,
-                          fmt::join(names, ", ")));
+  for (const ConvRow& row : backend_.conv_rows()) {
+    names.push_back(row.name);
+    if (row.name != choice_.forced) continue;
+    const std::string reason = row.unavailable ? row.unavailable() : std::string();
+    if (reason.empty()) return;
+    throw Error(fmt::format("--conv {}: {}", choice_.forced, reason));
+  }
+  throw Error(fmt::format("--conv {}: no such convolution on {}; there are: {}, and ours (all that are no library's)",
+                          choice_.forced, backend_.name, fmt::join(names, ", ")));
 }
 
-const ConvRow& ConvTable::choose(const ConvProblem& problem) const {
+const ConvRow* ConvTable::fastest_measured(const ConvProblem& problem) const {
+  if (!choice_.tuned) return nullptr;
+  const auto found = choice_.tuned->find(problem);
+  if (found == choice_.tuned->end()) return nullptr;
+  for (const std::string& name : found->second)
+    for (const ConvRow& row : backend_.conv_rows())
+      if (row.name == name && allowed(row) && row.supports(problem)) return &row;
+  return nullptr;
+}
+
+ConvTable::Chosen ConvTable::explain(const ConvProblem& problem) const {
+  if (recorded_ && std::find(recorded_->begin(), recorded_->end(), problem) == recorded_->end())
+    recorded_->push_back(problem);
   const auto rows = backend_.conv_rows();
   for (const ConvRow& row : rows)
-    if (row.name == forced_ && row.supports(problem)) return row;
+    if (row.name == choice_.forced && row.supports(problem)) return {&row, Why::forced};
+  if (const ConvRow* row = fastest_measured(problem)) return {row, Why::tuned};
   for (const ConvRow& row : rows)
-    if (row.supports(problem)) return row;
-  const ConvGeometry& g = problem.geometry;
-  throw Error(fmt::format("no convolution on {} supports {} {}x{}x{} -> {}, size {}x{}, {} groups, {}", backend_.name,
-                          name_of(problem.direction), g.c, problem.h, problem.w, g.k, g.r, g.s, g.groups,
-                          name_of(problem.x)));
+    if (allowed(row) && row.supports(problem)) return {&row, only_ours_ ? Why::forced : Why::rule};
+  throw Error(fmt::format("no convolution on {} supports {}", backend_.name, describe(problem)));
 }
 
 bool ConvTable::fast(const ConvProblem& problem) const {
   return choose(problem).name != "ref";
+}
+
+const char* name_of(ConvTable::Why why) {
+  switch (why) {
+    case ConvTable::Why::forced:
+      return "forced";
+    case ConvTable::Why::tuned:
+      return "tuned";
+    case ConvTable::Why::rule:
+      return "rule";
+  }
+  return "?";
 }
 
 }  // namespace rook

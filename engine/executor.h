@@ -20,7 +20,7 @@ struct ExecutorOptions {
   int frozen = 0;  // nodes before this one are not trained
   bool keep_all = false;
   bool profile = false;
-  std::string conv;           // name of the convolution row to force
+  ConvChoice conv;            // of rows of the convolution table, besides its default rule
   float bn_momentum = 0.01f;  // darknet's
   std::uint64_t seed = 0;
 };

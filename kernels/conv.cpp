@@ -18,6 +18,29 @@ const char* name_of(ConvDirection direction) {
   return "?";
 }
 
+std::size_t ConvProblemHash::operator()(const ConvProblem& p) const {
+  std::size_t hash = 1469598103934665603u;  // FNV-1a
+  const ConvGeometry& g = p.geometry;
+  for (const int v : {static_cast<int>(p.direction), p.n, p.h, p.w, static_cast<int>(p.x), static_cast<int>(p.y),
+                      static_cast<int>(p.bias), static_cast<int>(p.activation), g.c, g.k, g.r, g.s, g.stride_h,
+                      g.stride_w, g.pad_h, g.pad_w, g.dilation, g.groups})
+    hash = (hash ^ static_cast<std::size_t>(v)) * 1099511628211u;
+  return hash;
+}
+
+std::string describe(const ConvProblem& p) {
+  const ConvGeometry& g = p.geometry;
+  std::string text =
+      fmt::format("{} {}x{}x{} > {}, {}x{}/{}", name_of(p.direction), p.w, p.h, g.c, g.k, g.s, g.r, g.stride_w);
+  if (g.stride_h != g.stride_w) text += fmt::format("x{}", g.stride_h);
+  if (g.dilation != 1) text += fmt::format(", dilation {}", g.dilation);
+  if (g.groups != 1) text += fmt::format(", {} groups", g.groups);
+  text += fmt::format(", batch {}, {}", p.n, name_of(p.x));
+  if (p.y != p.x) text += fmt::format(" to {}", name_of(p.y));
+  if (p.activation != Activation::linear) text += fmt::format(", {}", name_of(p.activation));
+  return text;
+}
+
 void check_conv(const ConvProblem& problem, const ConvArgs& args) {
   const ConvGeometry& g = problem.geometry;
   if (g.groups < 1 || g.c % g.groups != 0 || g.k % g.groups != 0)

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "kernels/types.h"
@@ -32,6 +33,13 @@ struct ConvProblem {
   bool operator==(const ConvProblem&) const = default;
 };
 
+struct ConvProblemHash {
+  std::size_t operator()(const ConvProblem& problem) const;
+};
+
+// "fprop 52x52x128 > 256, 3x3/1, batch 8, bf16, mish": what errors and tables call a problem.
+std::string describe(const ConvProblem& problem);
+
 struct ConvArgs {
   Tensor x;                       // [N,H,W,C] dense; dgrad: dx, written as `mode` says
   Tensor y;                       // [N,P,Q,K] dense; dgrad and wgrad: dy
@@ -51,6 +59,12 @@ struct ConvRow {
   std::size_t (*packed_bytes)(const ConvProblem&);                               // of the weights, fprop and dgrad
   void (*pack)(const ConvProblem&, const float* weights, void* packed, Stream);  // from f32 [K,R,S,C/groups]
   void (*run)(const ConvProblem&, const ConvArgs&, Stream);
+  // Of a library's row only. Its name and version, "oneDNN 3.6.2"; and why it can run nothing here, in one line, empty
+  // when it can (null: it always can).
+  std::string (*version)() = nullptr;
+  std::string (*unavailable)() = nullptr;
+
+  bool ours() const { return version == nullptr; }
 };
 
 namespace cpu {
@@ -58,7 +72,10 @@ std::span<const ConvRow> conv_rows();  // in order of preference
 }
 namespace cuda {
 std::span<const ConvRow> conv_rows();  // in order of preference
-}
+// Of the libraries this rook was built with, perhaps none; they are loaded when they are first asked for something.
+std::span<const ConvRow> cudnn_rows();
+std::span<const ConvRow> cublas_rows();
+}  // namespace cuda
 namespace emu {
 std::span<const ConvRow> conv_rows();
 }

@@ -23,7 +23,7 @@ struct DetectorOptions {
   float nms_threshold = 0.45f;
   float nms_beta = 0.6f;
   bool best_class = true;  // of a box only its likeliest class; darknet keeps all above the threshold
-  std::string conv;
+  ConvChoice conv;
   bool keep_all = false;
   bool profile = false;
 };

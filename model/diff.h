@@ -27,7 +27,7 @@ struct Difference {
 struct DiffSide {
   const Backend* backend = nullptr;
   DType compute = DType::f32;
-  std::string conv;
+  ConvChoice conv;
 };
 
 struct DiffOptions {

@@ -51,7 +51,7 @@ void add_parts(LossParts& sum, const LossParts& part, float share_of_loss, float
 }  // namespace
 
 TrainStep::TrainStep(Model& model, const TrainConfig& config, const PhotoCache& train, const Backend& backend,
-                     const std::string& conv)
+                     const ConvChoice& conv)
     : model_(model),
       config_(config),
       cache_(train),

@@ -38,7 +38,7 @@ class TrainStep {
  public:
   // `config` complete: sizes and schedule.iterations set. All must outlive this.
   TrainStep(Model& model, const TrainConfig& config, const PhotoCache& train, const Backend& backend,
-            const std::string& conv);
+            const ConvChoice& conv);
   ~TrainStep();
 
   // The state a step at `iteration` starts from: at the start, and after a resume. The parameters are taken from the

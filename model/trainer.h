@@ -41,7 +41,7 @@ struct EvalInfo {
 struct TrainerOptions {
   const Backend* backend = nullptr;
   std::filesystem::path folder;  // of the run
-  std::string conv;
+  ConvChoice conv;
   const std::atomic<bool>* stop = nullptr;  // set from outside: end the step, save, return
   std::function<void(const StepInfo&)> on_step;
   std::function<void(const EvalInfo&)> on_evaluation;

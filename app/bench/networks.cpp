@@ -172,7 +172,7 @@ void bench_net(const Options& o) {
                        .width = width,
                        .height = height,
                        .threshold = 0.25f,
-                       .conv = o.compute.conv});
+                       .conv = o.compute.convs()});
     fill_random(detector.executor());
     const Timing timing = time_calls(kUntimed, o.repetitions, [&] { detector.run(batch); });
     report(o, result, batch, timing, nlohmann::json::object());
@@ -227,7 +227,7 @@ void bench_train(const Options& o) {
     config.schedule.iterations = kUntimed + 2 * o.repetitions;
     config.mosaic_until = 1;
     Trainer trainer(model, config, photos, nullptr,
-                    {.backend = &o.compute.backend(), .folder = "", .conv = o.compute.conv});
+                    {.backend = &o.compute.backend(), .folder = "", .conv = o.compute.convs()});
     const Timing timing = time_calls(kUntimed, o.repetitions, [&] { trainer.step(); });
     if (result.is_null()) result = heading(o, "train", config.precision, width, height);
     nlohmann::json more = nlohmann::json::object();

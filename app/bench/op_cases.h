@@ -2,10 +2,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "app/bench/op_data.h"
+#include "app/bench/timing.h"
 #include "kernels/conv.h"
 #include "model/network.h"
 
@@ -38,10 +40,25 @@ std::vector<ConvShape> conv_shapes(const Network& network, int height, int width
 
 // The data of a convolution and what runs it by `row`.
 std::function<void()> make_conv(OpData& data, const ConvProblem& problem, const ConvRow& row);
-// Runs it once and compares `samples` of its outputs, drawn at random, with sums in double over its inputs as the
-// device has them. Returns what is wrong, empty when nothing is.
+// Runs it (gradients twice, the second time adding to the first) and compares `samples` of its outputs, drawn at
+// random, and the whole gradient of the bias with sums in double over its inputs as the device has them. Returns what
+// is wrong, empty when nothing is.
 std::string check_conv_samples(const Backend& backend, Stream stream, const ConvProblem& problem, const ConvRow& row,
                                int samples);
+// Rows of one problem, each with so many copies of the data that no cache holds them.
+class ConvContest {
+ public:
+  ConvContest(const Backend& backend, Stream stream, const ConvProblem& problem);
+  void add(const ConvRow& row);
+  const std::vector<Contestant>& contestants() const { return contestants_; }
+
+ private:
+  const Backend& backend_;
+  Stream stream_;
+  ConvProblem problem_;
+  std::vector<std::unique_ptr<OpData>> data_;
+  std::vector<Contestant> contestants_;
+};
 // Bytes of one run: what is read once and written once.
 double conv_bytes(const ConvProblem& problem);
 

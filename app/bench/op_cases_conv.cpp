@@ -8,6 +8,7 @@
 #include "kernels/bfloat16.h"
 #include "kernels/float16.h"
 #include "kernels/philox.h"
+#include "kernels/ref/activation.h"
 
 namespace rook::app {
 namespace {
@@ -35,7 +36,7 @@ std::vector<double> fetched(const Backend& backend, Stream stream, const void* d
 // The plain formula, one output at a time; padding is pad * dilation (kernels/types.h).
 struct Truth64 {
   const ConvProblem& p;
-  std::vector<double> x, y, w;  // x [n,h,w,c], y [n,p,q,k], w [k,r,s,c/groups]
+  std::vector<double> x, y, w, bias;  // x [n,h,w,c], y [n,p,q,k], w [k,r,s,c/groups], bias [k]
   const ConvGeometry& g = p.geometry;
   int cg = g.c / g.groups, kg = g.k / g.groups;
 
@@ -61,6 +62,9 @@ struct Truth64 {
       for (int s = 0; s < g.s; ++s)
         if (inside(in_h(oh, r), in_w(ow, s)))
           for (int c = 0; c < cg; ++c) sum.add(x_at(n, in_h(oh, r), in_w(ow, s), k / kg * cg + c) * w_at(k, r, s, c));
+    if (p.bias) sum.add(bias[std::size_t(k)]);
+    sum.value = ref::act(p.activation, sum.value);
+    sum.size += std::abs(sum.value);  // selu's slope is above 1
     return sum;
   }
   Sum dgrad(std::int64_t i) const {
@@ -86,11 +90,17 @@ struct Truth64 {
             sum.add(x_at(n, in_h(oh, r), in_w(ow, s), k / kg * cg + c) * y_at(n, oh, ow, k));
     return sum;
   }
+  Sum bias_gradient(std::int64_t k) const {
+    Sum sum;
+    for (std::size_t i = std::size_t(k); i < y.size(); i += std::size_t(g.k)) sum.add(y[i]);
+    return sum;
+  }
 };
 
 struct ConvMemory {
   Tensor x, y;
   float *weights = nullptr, *dweights = nullptr;
+  float *bias = nullptr, *dbias = nullptr;
 };
 
 // x, y and weights of a problem, with what the direction writes still zero.
@@ -104,11 +114,20 @@ ConvMemory allocate(OpData& d, const ConvProblem& p) {
     m.dweights = static_cast<float*>(d.scratch(static_cast<std::size_t>(g.weights()) * sizeof(float)));
   else
     m.weights = d.in_floats(g.weights());
+  if (p.bias && fprop) m.bias = d.in_floats(g.k);
+  if (p.bias && m.dweights) m.dbias = static_cast<float*>(d.scratch(static_cast<std::size_t>(g.k) * sizeof(float)));
   return m;
 }
 
-std::function<void()> runner(OpData& d, const ConvProblem& problem, const ConvRow& row, const ConvMemory& m) {
-  ConvArgs args{.x = m.x, .y = m.y, .dweights = m.dweights, .workspace = d.scratch(row.workspace(problem))};
+std::function<void()> runner(OpData& d, const ConvProblem& problem, const ConvRow& row, const ConvMemory& m,
+                             Grad mode = Grad::overwrite) {
+  ConvArgs args{.x = m.x,
+                .y = m.y,
+                .bias = m.bias,
+                .dweights = m.dweights,
+                .dbias = m.dbias,
+                .mode = mode,
+                .workspace = d.scratch(row.workspace(problem))};
   if (m.weights) {
     void* const packed = d.scratch(row.packed_bytes(problem));
     row.pack(problem, m.weights, packed, d.stream());
@@ -154,30 +173,57 @@ double conv_bytes(const ConvProblem& p) {
   return x + y + weights * (p.direction == ConvDirection::wgrad ? 8.0 : static_cast<double>(size_of(p.x)));
 }
 
+ConvContest::ConvContest(const Backend& backend, Stream stream, const ConvProblem& problem)
+    : backend_(backend), stream_(stream), problem_(problem) {}
+
+void ConvContest::add(const ConvRow& row) {
+  Contestant contestant;
+  const double bytes = conv_bytes(problem_);
+  do {
+    data_.push_back(std::make_unique<OpData>(backend_, stream_, problem_.n, problem_.x));
+    contestant.instances.push_back(make_conv(*data_.back(), problem_, row));
+  } while (bytes * static_cast<double>(contestant.instances.size()) < cache_bytes(backend_) &&
+           contestant.instances.size() < 64);
+  contestants_.push_back(std::move(contestant));
+}
+
 std::function<void()> make_conv(OpData& data, const ConvProblem& problem, const ConvRow& row) {
   return runner(data, problem, row, allocate(data, problem));
 }
 
 std::string check_conv_samples(const Backend& backend, Stream stream, const ConvProblem& problem, const ConvRow& row,
                                int samples) {
+  const bool fprop = problem.direction == ConvDirection::fprop, dgrad = problem.direction == ConvDirection::dgrad;
   OpData data(backend, stream, problem.n, problem.x);
   const ConvMemory m = allocate(data, problem);
-  const auto run = runner(data, problem, row, m);
-  run();
+  runner(data, problem, row, m)();
+  if (!fprop) runner(data, problem, row, m, Grad::accumulate)();
+  const double runs = fprop ? 1 : 2;  // that gradients are the sum of
   const ConvGeometry& g = problem.geometry;
-  Truth64 truth{.p = problem,
-                .x = fetched(backend, stream, m.x.data, problem.x, m.x.elements()),
-                .y = fetched(backend, stream, m.y.data, problem.y, m.y.elements()),
-                .w = fetched(backend, stream, m.weights ? m.weights : m.dweights, DType::f32, g.weights())};
-  const bool fprop = problem.direction == ConvDirection::fprop, dgrad = problem.direction == ConvDirection::dgrad;
+  const auto fetch = [&](const void* from, DType type, std::int64_t count) {
+    return from ? fetched(backend, stream, from, type, count) : std::vector<double>();
+  };
+  const Truth64 truth{.p = problem,
+                      .x = fetch(m.x.data, problem.x, m.x.elements()),
+                      .y = fetch(m.y.data, problem.y, m.y.elements()),
+                      .w = fetch(m.weights ? m.weights : m.dweights, DType::f32, g.weights()),
+                      .bias = fetch(m.bias, DType::f32, g.k)};
+  const auto fault = [&](const char* what, std::int64_t at, double actual, const Truth64::Sum& sum) -> std::string {
+    const double expected = runs * sum.value, allowed = runs * tolerance(problem.x) * sum.size;
+    if (std::abs(actual - expected) <= allowed) return {};
+    return fmt::format("{} {}: {} instead of {}", what, at, actual, expected);
+  };
   const std::vector<double>& out = fprop ? truth.y : dgrad ? truth.x : truth.w;
   for (int i = 0; i < samples; ++i) {
     const PhiloxBlock drawn = philox(philox_key(11), {.slot = static_cast<std::uint32_t>(i)});
     const auto at = static_cast<std::int64_t>(drawn.x) % static_cast<std::int64_t>(out.size());
     const Truth64::Sum sum = fprop ? truth.fprop(at) : dgrad ? truth.dgrad(at) : truth.wgrad(at);
-    const double actual = out[static_cast<std::size_t>(at)];
-    if (!(std::abs(actual - sum.value) <= tolerance(problem.x) * sum.size))
-      return fmt::format("element {}: {} instead of {}", at, actual, sum.value);
+    if (auto words = fault("element", at, out[static_cast<std::size_t>(at)], sum); !words.empty()) return words;
+  }
+  const std::vector<double> dbias = fetch(m.dbias, DType::f32, g.k);
+  for (std::size_t k = 0; k < dbias.size(); ++k) {
+    const auto at = static_cast<std::int64_t>(k);
+    if (auto words = fault("gradient of bias", at, dbias[k], truth.bias_gradient(at)); !words.empty()) return words;
   }
   return {};
 }

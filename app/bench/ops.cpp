@@ -26,13 +26,8 @@ struct Options {
   bool list = false;
 };
 
-constexpr std::string_view kLibraries[] = {"onednn", "cudnn", "cublas"};
 constexpr std::int64_t kGateElements = 4 << 20;  // larger cases are compared with ref on one image
 constexpr int kConvSamples = 200;
-
-bool is_library(std::string_view row) {
-  return std::any_of(std::begin(kLibraries), std::end(kLibraries), [&](auto name) { return row.starts_with(name); });
-}
 
 class OpsBench {
  public:
@@ -124,34 +119,26 @@ void OpsBench::run_conv(const ConvShape& shape, ConvDirection direction, int bat
     const bool named = std::find(o_.rows.begin(), o_.rows.end(), row.name) != o_.rows.end();
     if ((o_.rows.empty() ? row.name != "ref" : named) && row.supports(problem)) rows.push_back(&row);
   }
-  std::vector<std::unique_ptr<OpData>> data;
-  std::vector<Contestant> contestants;
-  const double bytes = conv_bytes(problem);
+  ConvContest contest(backend_, stream_, problem);
   for (const ConvRow* row : rows) {
     const std::string fault = check_conv_samples(backend_, stream_, problem, *row, kConvSamples);
     if (!fault.empty())
       throw Error(fmt::format("conv {} {} {} by {}: {}; nothing is timed that is wrong", name_of(direction),
                               shape.text(), name_of(type), row->name, fault));
-    Contestant contestant;
-    do {
-      data.push_back(std::make_unique<OpData>(backend_, stream_, batch, type));
-      contestant.instances.push_back(make_conv(*data.back(), problem, *row));
-    } while (bytes * static_cast<double>(contestant.instances.size()) < cache_bytes(backend_) &&
-             contestant.instances.size() < 64);
-    contestants.push_back(std::move(contestant));
+    contest.add(*row);
   }
   if (rows.empty()) return;
-  const std::vector<Timing> timings = time_in_turn(backend_, stream_, contestants, limits_);
+  const std::vector<Timing> timings = time_in_turn(backend_, stream_, contest.contestants(), limits_);
   std::optional<double> library;
   for (std::size_t i = 0; i < rows.size(); ++i)
-    if (is_library(rows[i]->name)) library = std::min(library.value_or(timings[i].median), timings[i].median);
+    if (!rows[i]->ours()) library = std::min(library.value_or(timings[i].median), timings[i].median);
   for (std::size_t i = 0; i < rows.size(); ++i)
     add_row({{"op", fmt::format("conv {}", name_of(direction))},
              {"case", shape.text()},
              {"batch", batch},
              {"type", name_of(type)},
              {"row", rows[i]->name}},
-            timings[i], problem.flops(), bytes, type, library);
+            timings[i], problem.flops(), conv_bytes(problem), type, library);
 }
 
 void OpsBench::add_row(nlohmann::json row, const Timing& timing, double flops, double bytes, DType type,

@@ -15,6 +15,7 @@
 
 #include "app/common.h"
 #include "base/error.h"
+#include "model/conv_cache.h"
 
 namespace rook::app {
 namespace {
@@ -186,13 +187,9 @@ std::string utc_now() {
 }
 
 nlohmann::json measured_on(const Backend& backend) {
-  std::string processor = "unknown processor";
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);)
-    if (line.starts_with("model name")) processor = line.substr(line.find(':') + 2);
   return {{"date", utc_now()},
           {"backend", backend.name},
-          {"device", backend.device == Device::cuda ? backend.runtime->describe() : processor},
+          {"device", backend.device == Device::cuda ? backend.runtime->describe() : processor_name()},
           {"threads", omp_get_max_threads()}};
 }
 

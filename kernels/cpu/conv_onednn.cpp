@@ -1,6 +1,8 @@
 // Convolution on the CPU through oneDNN, NHWC without reorders of activations: only the weights (small) are brought
 // into the blocked layout oneDNN asks for. The one file that knows oneDNN; versions 2.6 and 3.x differ in how a
 // primitive is described, which `describe_*` below hides.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <dnnl.hpp>
@@ -227,22 +229,10 @@ std::shared_ptr<Compiled> compile(const ConvProblem& problem) {
   return compiled;
 }
 
-struct ProblemHash {
-  std::size_t operator()(const ConvProblem& p) const {
-    std::size_t hash = 1469598103934665603u;
-    const ConvGeometry& g = p.geometry;
-    for (const int v : {static_cast<int>(p.direction), p.n, p.h, p.w, static_cast<int>(p.x), static_cast<int>(p.y),
-                        static_cast<int>(p.bias), static_cast<int>(p.activation), g.c, g.k, g.r, g.s, g.stride_h,
-                        g.stride_w, g.pad_h, g.pad_w, g.dilation, g.groups})
-      hash = (hash ^ static_cast<std::size_t>(v)) * 1099511628211u;
-    return hash;
-  }
-};
-
 // Compiled once per thread and problem: the memory objects inside are written to at each run. Null: oneDNN has nothing
 // for it, or only its own reference loops, which are slower than any other row.
 Compiled* find(const ConvProblem& problem) {
-  static thread_local std::unordered_map<ConvProblem, std::shared_ptr<Compiled>, ProblemHash> cache;
+  static thread_local std::unordered_map<ConvProblem, std::shared_ptr<Compiled>, ConvProblemHash> cache;
   const auto found = cache.find(problem);
   if (found != cache.end()) return found->second.get();
   std::shared_ptr<Compiled> compiled;
@@ -364,12 +354,18 @@ void run(const ConvProblem& problem, const ConvArgs& args, Stream) {
   }
 }
 
+std::string version() {
+  const dnnl_version_t* const v = dnnl_version();
+  return fmt::format("oneDNN {}.{}.{}", v->major, v->minor, v->patch);
+}
+
 constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
                                          .supports = supports,
                                          .workspace = workspace,
                                          .packed_bytes = packed_bytes,
                                          .pack = pack,
-                                         .run = run}}};
+                                         .run = run,
+                                         .version = version}}};
 
 }  // namespace
 

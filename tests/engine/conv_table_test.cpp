@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <memory>
+#include <vector>
+
 #include "base/error.h"
 
 using namespace rook;
@@ -35,9 +38,76 @@ TEST_CASE("conv table: the first row that supports the problem, unless another i
   CHECK(ConvTable(ref_backend()).choose(problem(DType::f32)).name == "ref");
 }
 
+TEST_CASE("conv table: ours is everything that is no library's") {
+  const ConvTable ours(cpu_backend(), "ours");
+  const ConvProblem p = problem(DType::f32);
+  CHECK(ours.choose(p).ours());
+  CHECK(ours.explain(p).why == ConvTable::Why::forced);
+  for (const ConvRow& row : cpu_backend().conv_rows()) CHECK(row.ours() == (row.name != "onednn"));
+  // The fastest of ours that was measured, though a library's was faster.
+  const auto tuned = std::make_shared<TunedConvs>(TunedConvs{{p, {"onednn", "ref"}}});
+  const ConvTable measured(cpu_backend(), ConvChoice("ours", tuned));
+  CHECK(measured.choose(p).name == "ref");
+  CHECK(measured.explain(p).why == ConvTable::Why::tuned);
+}
+
+TEST_CASE("conv table: forced before tuned before the rule") {
+  const ConvProblem p = problem(DType::f32), bf16 = problem(DType::bf16);
+  ConvProblem larger = p;
+  larger.n = 2;
+  const auto tuned = std::make_shared<TunedConvs>(TunedConvs{{p, {"ref", "onednn"}}});
+  const ConvTable table(cpu_backend(), ConvChoice("", tuned));
+  CHECK(table.choose(p).name == "ref");
+  CHECK(table.explain(p).why == ConvTable::Why::tuned);
+  CHECK_FALSE(table.fast(p));
+  CHECK(table.choose(larger).name == "onednn");  // another batch was not measured
+  CHECK(table.explain(larger).why == ConvTable::Why::rule);
+  CHECK(table.explain(bf16).why == ConvTable::Why::rule);
+  const ConvTable forced(cpu_backend(), ConvChoice("onednn", tuned));
+  CHECK(forced.choose(p).name == "onednn");
+  CHECK(forced.explain(p).why == ConvTable::Why::forced);
+}
+
+TEST_CASE("conv table: a measured row that is gone, or does not take the problem, is passed over") {
+  ConvProblem p = problem(DType::f64);
+  const auto tuned = std::make_shared<TunedConvs>(TunedConvs{{p, {"cudnn", "onednn", "ref"}}});
+  CHECK(ConvTable(cpu_backend(), ConvChoice("", tuned)).explain(p).row->name == "ref");
+  const auto nothing = std::make_shared<TunedConvs>(TunedConvs{{p, {"cudnn"}}});
+  CHECK(ConvTable(cpu_backend(), ConvChoice("", nothing)).explain(p).why == ConvTable::Why::rule);
+}
+
+TEST_CASE("conv table: a library that cannot be used says why when it is forced") {
+  static std::vector<ConvRow> rows(cpu_backend().conv_rows().begin(), cpu_backend().conv_rows().end());
+  ConvRow library = rows.front();
+  library.name = "library";
+  library.supports = [](const ConvProblem&) { return false; };
+  library.version = [] { return std::string("library 1"); };
+  library.unavailable = [] { return std::string("liblibrary.so cannot be loaded"); };
+  rows.push_back(library);
+  Backend backend = cpu_backend();
+  backend.conv_rows = []() -> std::span<const ConvRow> { return rows; };
+  CHECK_THROWS_WITH_AS(ConvTable(backend, "library"),
+                       doctest::Contains("--conv library: liblibrary.so cannot be loaded"), Error);
+  CHECK_NOTHROW(ConvTable(backend).choose(problem(DType::f32)));
+}
+
+TEST_CASE("conv table: keeps what it is asked, each once") {
+  std::vector<ConvProblem> asked;
+  ConvTable table(cpu_backend());
+  table.choose(problem(DType::f64));
+  table.record(&asked);
+  table.choose(problem(DType::f32));
+  table.fast(problem(DType::f32));
+  table.choose(problem(DType::bf16));
+  table.record(nullptr);
+  table.choose(problem(DType::f64));
+  CHECK(asked == std::vector{problem(DType::f32), problem(DType::bf16)});
+}
+
 TEST_CASE("conv table: errors list what there is") {
   CHECK_THROWS_WITH_AS(ConvTable(cpu_backend(), "cudnn"),
-                       doctest::Contains("--conv cudnn: no such convolution on cpu; there are: winograd, onednn, ref"), Error);
+                       doctest::Contains("--conv cudnn: no such convolution on cpu; there are: winograd, onednn, ref"),
+                       Error);
   CHECK_THROWS_WITH_AS(ConvTable(ref_backend(), "onednn"), doctest::Contains("there are: ref"), Error);
 }
 

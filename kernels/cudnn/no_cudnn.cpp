@@ -1,0 +1,10 @@
+// A build without cuDNN.
+#include "kernels/conv.h"
+
+namespace rook::cuda {
+
+std::span<const ConvRow> cudnn_rows() {
+  return {};
+}
+
+}  // namespace rook::cuda

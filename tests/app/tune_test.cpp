@@ -1,0 +1,281 @@
+// rook tune: rows that are wrong, throw or dawdle, and the program from measuring to using.
+#include "app/tuner.h"
+
+#include <doctest/doctest.h>
+
+#include "app/common.h"
+#include "base/error.h"
+#include "tests/app/cli_support.h"
+
+using namespace rook;
+using namespace rook::app;
+using namespace rook::test;
+
+namespace {
+
+ConvProblem problem(ConvDirection direction) {
+  return {.direction = direction,
+          .geometry = {.c = 8, .k = 12, .r = 3, .s = 3, .pad_h = 1, .pad_w = 1},
+          .n = 2,
+          .h = 9,
+          .w = 7,
+          .bias = direction != ConvDirection::dgrad,
+          .activation = direction == ConvDirection::fprop ? Activation::leaky : Activation::linear};
+}
+
+const ConvRow& honest() {
+  return ref_backend().conv_rows()[0];
+}
+
+ConvRow planted(std::string_view name, void (*run)(const ConvProblem&, const ConvArgs&, Stream)) {
+  ConvRow row = honest();
+  row.name = name;
+  row.run = run;
+  return row;
+}
+
+// One output channel is off by a thousandth of its value.
+void run_slightly_off(const ConvProblem& p, const ConvArgs& args, Stream stream) {
+  honest().run(p, args, stream);
+  if (p.direction == ConvDirection::wgrad) {
+    for (std::int64_t i = 0; i < p.geometry.weights() / 2; ++i) args.dweights[i] *= 1.001f;
+    return;
+  }
+  const Tensor& out = p.direction == ConvDirection::fprop ? args.y : args.x;
+  for (std::int64_t i = 0; i < out.elements() / 2; ++i) out.as<float>()[i] *= 1.001f;
+}
+
+void run_forgetful(const ConvProblem& p, const ConvArgs& args, Stream stream) {  // does not add to a gradient
+  if (p.direction == ConvDirection::wgrad) std::fill_n(args.dweights, p.geometry.weights(), 0.0f);
+  ConvArgs plain = args;
+  plain.mode = Grad::overwrite;
+  plain.bias = nullptr;
+  honest().run(p, plain, stream);
+}
+
+void run_nan(const ConvProblem& p, const ConvArgs& args, Stream stream) {
+  honest().run(p, args, stream);
+  if (p.direction == ConvDirection::wgrad)
+    std::fill_n(args.dweights, p.geometry.weights(), NAN);
+  else
+    std::fill_n((p.direction == ConvDirection::fprop ? args.y : args.x).as<float>(), 8, NAN);
+}
+
+void run_throwing(const ConvProblem&, const ConvArgs&, Stream) {
+  throw Error("out of order");
+}
+
+void run_without_bias(const ConvProblem& p, const ConvArgs& args, Stream stream) {
+  ConvArgs bare = args;
+  bare.bias = nullptr;
+  bare.dbias = nullptr;
+  honest().run(p, bare, stream);
+}
+
+const std::vector<ConvRow>& planted_rows() {
+  static const std::vector<ConvRow> rows = [] {
+    std::vector<ConvRow> all{planted("off", run_slightly_off), planted("forgetful", run_forgetful),
+                             planted("nan", run_nan), planted("throwing", run_throwing),
+                             planted("without bias", run_without_bias)};
+    all.insert(all.end(), cpu_backend().conv_rows().begin(), cpu_backend().conv_rows().end());
+    return all;
+  }();
+  return rows;
+}
+
+Backend planted_backend() {
+  Backend backend = cpu_backend();
+  backend.conv_rows = []() -> std::span<const ConvRow> { return planted_rows(); };
+  return backend;
+}
+
+constexpr TimingLimits kQuick{.seconds = 0, .least_samples = 3, .most_samples = 3};
+
+}  // namespace
+
+TEST_CASE("tuner: rows that are wrong or throw are dropped, saying why; the right ones are timed") {
+  const Backend backend = planted_backend();
+  for (const ConvDirection direction : {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad}) {
+    CAPTURE(name_of(direction));
+    const TunedProblem tuned = tune_problem(backend, {}, problem(direction), kQuick);
+    CHECK(tuned.by_rule == "off");  // the first that supports it
+    const auto dropped = [&](std::string_view row) {
+      const Candidate* candidate = tuned.find(row);
+      REQUIRE(candidate);
+      return !candidate->ms && !candidate->fault.empty();
+    };
+    CHECK(dropped("off"));
+    CHECK(dropped("nan"));
+    CHECK(dropped("throwing"));
+    CHECK(tuned.find("throwing")->fault == "out of order");
+    CHECK(dropped("forgetful"));
+    CHECK(dropped("without bias") == (direction != ConvDirection::dgrad));
+    CHECK_FALSE(dropped("onednn"));
+    CHECK_FALSE(dropped("ref"));  // small enough to be a candidate
+    const MeasuredConv measured = tuned.measured();
+    REQUIRE(!measured.rows.empty());
+    for (std::size_t i = 1; i < measured.rows.size(); ++i)
+      CHECK(measured.rows[i - 1].ms <= measured.rows[i].ms);  // the rule's row is not among them
+    for (const MeasuredRow& row : measured.rows)
+      CHECK((row.row == "onednn" || row.row == "ref" || row.row == "winograd" || row.row == "without bias"));
+  }
+}
+
+TEST_CASE("tuner: the default rule's row stays unless another is faster beyond the noise") {
+  const auto chosen = [](double rule_ms, double other_ms) {
+    const TunedProblem tuned{.problem = {},
+                             .by_rule = "rule",
+                             .candidates = {{"other", other_ms, ""}, {"rule", rule_ms, ""}, {"bad", {}, "wrong"}}};
+    const MeasuredConv measured = tuned.measured();
+    CHECK(measured.rows.size() == 2);
+    return measured.rows.front().row;
+  };
+  CHECK(chosen(1, 0.99) == "rule");
+  CHECK(chosen(1, 0.95) == "other");
+  CHECK(chosen(1, 1.2) == "rule");
+}
+
+TEST_CASE("tuner: large problems are not given to ref") {
+  const ConvProblem large{
+      .geometry = {.c = 64, .k = 64, .r = 3, .s = 3, .pad_h = 1, .pad_w = 1}, .n = 1, .h = 52, .w = 52};
+  const TunedProblem tuned = tune_problem(cpu_backend(), {}, large, kQuick);
+  CHECK_FALSE(tuned.find("ref"));
+  CHECK(tuned.find("onednn"));
+  CHECK(tuned.by_rule == ConvTable(cpu_backend()).choose(large).name);
+}
+
+TEST_CASE("tuner: a network's problems are those its executor asks for") {
+  const auto network = build_network(tiny_cfg(kAllLayers));
+  const auto inference = conv_problems(*network, cpu_backend(), DType::f32, 3, 12, 16, false);
+  const auto training = conv_problems(*network, cpu_backend(), DType::f32, 3, 12, 16, true);
+  int convolutions = 0;
+  for (const Node& node : network->graph.nodes()) convolutions += node.op && node.op->convolution();
+  CHECK(convolutions > 5);
+  for (const ConvProblem& p : inference) {
+    CHECK(p.direction == ConvDirection::fprop);
+    CHECK((p.n == 3 && p.bias));
+  }
+  const auto count = [&](ConvDirection direction) {
+    return std::count_if(training.begin(), training.end(),
+                         [&](const ConvProblem& p) { return p.direction == direction; });
+  };
+  CHECK(count(ConvDirection::fprop) > 0);
+  CHECK(count(ConvDirection::wgrad) == count(ConvDirection::fprop));
+  CHECK(count(ConvDirection::dgrad) > 0);
+}
+
+namespace {
+
+Words tune_words(const fs::path& cache) {
+  return {"tune", "--arch", "rook-nano", "--size", "64", "--seconds", "0", "--out", cache.string()};
+}
+
+Words with(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+}  // namespace
+
+TEST_CASE("command line: tune measures, writes, and every command uses what it wrote") {
+  const TempFolder folder;
+  const fs::path cache = folder / "tuned/cache.json";
+  const nlohmann::json before = json_of(with(tune_words(cache), {"--list", "--device", "cpu"}));
+  for (const auto& row : before["rows"]) CHECK(row["why"] == "rule");
+  CHECK_FALSE(fs::exists(cache));
+
+  const nlohmann::json measured = json_of(with(tune_words(cache), {"--device", "cpu", "--train", "--batch", "1,2"}));
+  CHECK(measured["rows"].size() > before["rows"].size());
+  CHECK(measured["ms"].get<double>() > 0);
+  CHECK(measured["cache"] == cache.string());
+  std::set<std::string> directions;
+  for (const auto& row : measured["rows"]) {
+    const std::string text = row["problem"];
+    directions.insert(text.substr(0, text.find(' ')));
+    CHECK(row["rows"].size() >= 1);
+    for (const auto& candidate : row["rows"]) CHECK_FALSE(candidate.contains("dropped"));
+  }
+  CHECK(directions == std::set<std::string>{"fprop", "dgrad", "wgrad"});
+
+  const nlohmann::json after = json_of(with(tune_words(cache), {"--list", "--device", "cpu"}));
+  REQUIRE(after["rows"].size() == before["rows"].size());
+  for (const auto& row : after["rows"]) {
+    CHECK(row["why"] == "tuned");
+    for (const auto& m : measured["rows"])
+      if (m["problem"] == row["problem"]) CHECK(m["chosen"] == row["row"]);
+  }
+  const std::string forced = output_of({"tune", "--arch", "rook-nano", "--size", "64", "--list", "--conv", "ours",
+                                        "--conv-cache", "none", "--device", "cpu"});
+  CHECK(shows(forced, "forced"));
+  CHECK_FALSE(shows(forced, " onednn "));
+}
+
+TEST_CASE("command line: the tuned row decides what a command runs") {
+  const TempFolder folder;
+  const fs::path cache = folder / "cache.json";
+  output_of(with(tune_words(cache), {"--device", "cpu"}));
+  // ref in front of every list: a network that runs on it is slow, and its numbers are ref's to the last bit.
+  nlohmann::json j = nlohmann::json::parse(text_of(cache));
+  for (auto& conv : j["devices"][0]["convolutions"]) conv["rows"] = {{{"row", "ref"}, {"ms", 1.0}}};
+  const std::string text = j.dump();
+  save(cache, ByteVector(text.begin(), text.end()));
+  const nlohmann::json rows = json_of({"tune", "--arch", "rook-nano", "--size", "64", "--list", "--device", "cpu",
+                                       "--conv-cache", cache.string()})["rows"];
+  for (const auto& row : rows)
+    if (row["why"] == "tuned") CHECK(row["row"] == "ref");
+  const Words inspect{"inspect", "--model", "rook-nano", "--size", "64", "--runs", "3", "--device", "cpu"};
+  const double slow = json_of(with(inspect, {"--conv-cache", cache.string()}))["ms"];
+  const double usual = json_of(with(inspect, {"--conv-cache", "none"}))["ms"];
+  CHECK(slow > 3 * usual);
+  CHECK(double(json_of(with(inspect, {"--conv-cache", cache.string(), "--conv", "onednn"}))["ms"]) < slow / 2);
+}
+
+TEST_CASE("command line: a stale or broken cache is ignored with one line") {
+  const TempFolder folder;
+  const fs::path cache = folder / "cache.json";
+  const Words inspect{"inspect", "--model",  "rook-nano", "--size",       "64",          "--runs",
+                      "1",       "--device", "cpu",       "--conv-cache", cache.string()};
+  append_text(cache, "{ half a file");
+  Output output = run_program(inspect);
+  CHECK(output.status == 0);
+  CHECK(output.err.starts_with(cache.string() + ": is not what rook tune writes"));
+  CHECK(std::count(output.err.begin(), output.err.end(), '\n') == 1);
+
+  output_of(with(tune_words(cache), {"--device", "cpu"}));
+  nlohmann::json j = nlohmann::json::parse(text_of(cache));
+  REQUIRE(j["devices"].size() == 1);
+  j["devices"][0]["versions"] = "rook 0.0.1, oneDNN 1.0";
+  const std::string text = j.dump();
+  save(cache, ByteVector(text.begin(), text.end()));
+  output = run_program(inspect);
+  CHECK(output.status == 0);
+  CHECK(shows(output.err, "was measured with rook 0.0.1, oneDNN 1.0"));
+  CHECK(std::count(output.err.begin(), output.err.end(), '\n') == 1);
+}
+
+TEST_CASE("command line: what tune cannot do it says") {
+  const auto refused = [](const Words& words, const std::string& why) {
+    const Output output = run_program(words);
+    CHECK(output.status == 1);
+    CHECK_MESSAGE(shows(output.err, why), output.err);
+  };
+  refused({"tune"}, "--model or --arch");
+  refused({"tune", "--arch", "rook-nano", "--device", "ref"}, "--device ref");
+  refused({"tune", "--arch", "rook-nano", "--device", "cpu", "--conv", "onednn"}, "--conv");
+  refused({"tune", "--arch", "rook-nano", "--device", "cpu", "--out", "none"}, "--out none");
+  refused({"tune", "--arch", "no-such-network", "--device", "cpu"}, "no-such-network");
+}
+
+TEST_CASE("command line: tune on the emulator") {
+  if (!emu_backend()) return;
+  const TempFolder folder;
+  const fs::path cache = folder / "cache.json";
+  const nlohmann::json measured = json_of(
+      {"tune", "--arch", "rook-nano", "--size", "32", "--seconds", "0", "--device", "emu", "--out", cache.string()});
+  CHECK(measured["rows"].size() > 3);
+  for (const auto& row : measured["rows"])
+    for (const auto& candidate : row["rows"]) CHECK_FALSE(candidate.contains("dropped"));
+  for (const auto& row : json_of({"tune", "--arch", "rook-nano", "--size", "32", "--list", "--device", "emu", "--out",
+                                  cache.string()})["rows"])
+    CHECK(row["why"] == "tuned");
+}
