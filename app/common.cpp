@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "io/cfg.h"
+#include "io/store.h"
 #include "kernels/names.h"
 #include "model/conv_cache.h"
 #include "model/detect_split.h"
@@ -121,8 +122,12 @@ DetectorOptions DetectionOptions::detector(const Network& network, const Compute
 
 void DataOptions::add(CLI::App& app, const char* default_split) {
   split = default_split;
-  app.add_option("--data", data, "folder or file of labelled photos: COCO JSON, YOLO txt, darknet .data, Pascal VOC")
+  app.add_option(
+         "--data", data,
+         "folder or file of labelled photos (COCO JSON, YOLO txt, darknet .data, Pascal VOC), or a version of a "
+         "data set, like chess/v1")
       ->required();
+  app.add_option("--store", store, "folder where data sets live (default: $ROOK_DATA, else data)");
   app.add_option("--merge", merge, "join or rename a class, FROM=TO; may be repeated");
   app.add_flag("--keep-unused", keep_unused, "keep classes without any box");
   app.add_flag("--missing-is-negative", missing_is_negative,
@@ -130,7 +135,11 @@ void DataOptions::add(CLI::App& app, const char* default_split) {
   if (*default_split) app.add_option("--split", split, "train, valid or test")->capture_default_str();
 }
 
-io::Dataset DataOptions::read(bool find_duplicates) const {
+std::filesystem::path DataOptions::path() const {
+  return io::find_data(data, io::store_root(store));
+}
+
+io::DatasetOptions DataOptions::options() const {
   io::DatasetOptions options;
   for (const std::string& pair : merge) {
     const std::size_t equals = pair.find('=');
@@ -140,8 +149,13 @@ io::Dataset DataOptions::read(bool find_duplicates) const {
   }
   options.drop_unused_classes = !keep_unused;
   options.missing_label_is_negative = missing_is_negative;
-  options.find_duplicates = find_duplicates;
-  return io::read_dataset(data, options);
+  return options;
+}
+
+io::Dataset DataOptions::read(bool find_duplicates) const {
+  io::DatasetOptions reading = options();
+  reading.find_duplicates = find_duplicates;
+  return io::read_dataset(path(), reading);
 }
 
 const io::Split& DataOptions::find(const io::Dataset& dataset, const std::string& name) {

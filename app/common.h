@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -71,12 +72,15 @@ struct DetectionOptions {
                            bool training_precision = false) const;
 };
 
-// --data, --merge, --split.
+// --data, --store, --merge, --split.
 struct DataOptions {
-  std::string data, split;
+  std::string data, split, store;
   std::vector<std::string> merge;
   bool keep_unused = false, missing_is_negative = false;
   void add(CLI::App& app, const char* default_split);
+  // What `data` names: a path, or a data set or version of the store.
+  std::filesystem::path path() const;
+  io::DatasetOptions options() const;
   io::Dataset read(bool find_duplicates = false) const;
   // The split asked for; throws Error that lists those there are.
   static const io::Split& find(const io::Dataset& dataset, const std::string& name);

@@ -14,6 +14,7 @@
 #include "app/forgetting.h"
 #include "app/metrics_file.h"
 #include "base/error.h"
+#include "io/store.h"
 #include "model/checkpoint.h"
 #include "model/progress.h"
 #include "model/run_report.h"
@@ -176,6 +177,7 @@ class Session {
     if (!checkpoint_) make_start(dataset);
     const int width = config_.width ? config_.width : model_.network->width,
               height = config_.height ? config_.height : model_.network->height;
+    if (!checkpoint_) take_preparation(width, height);
     fmt::print("{} training photos, {} classes{}; {} at {}x{}, {}, batch {}, {} epochs, {}\n", train.images.size(),
                model_.names.size(),
                valid ? fmt::format(", {} validation photos", valid->images.size())
@@ -186,6 +188,19 @@ class Session {
     train_.emplace(train, width, height, config_.preprocess);
     if (valid) valid_.emplace(*valid, width, height, config_.preprocess);
     fmt::print("photos decoded and kept at {}x{} ({:.1f} s since start)\n", width, height, seconds());
+  }
+
+  // Photos of a version are prepared already. Photos to detect on are not: the model is told to prepare them alike. On
+  // photos that have the network's size that does nothing.
+  void take_preparation(int width, int height) {
+    const io::Preparation prepared = io::preparation_of(options_.data.path());
+    if (prepared.fit == "none") return;
+    config_.preprocess = {.resampling = resampling_from_name(prepared.resampling), .fit = fit_from_name(prepared.fit)};
+    if (prepared.width == width && prepared.height == height) return;
+    fmt::print(
+        "{} holds photos of {}x{}, and the network takes {}x{}: they are resized a second time (--size {}, or another "
+        "version)\n",
+        options_.data.data, prepared.width, prepared.height, width, height, prepared.width);
   }
 
   void report_faults(const io::Dataset& dataset) const {
@@ -215,7 +230,7 @@ class Session {
     if (!options_.resume.empty()) return;
     nlohmann::json config = {
         {"train", to_json(config_)},
-        {"data", fs::absolute(options_.data.data).string()},
+        {"data", fs::absolute(options_.data.path()).string()},
         {"merge", options_.data.merge},
         {"train_list", options_.train_list},
         {"valid", options_.valid},

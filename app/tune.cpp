@@ -1,4 +1,6 @@
 // rook tune: which implementation of convolution is fastest, problem by problem, on this device.
+#include <nlohmann/json.hpp>
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

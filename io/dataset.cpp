@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "io/dataset_internal.h"
+#include "io/store_manifest.h"
 
 namespace rook::io {
 
@@ -100,6 +101,7 @@ fs::path only_file(const fs::path& folder, std::vector<fs::path> files, const st
 }
 
 RawDataset read_folder(const fs::path& folder, const DatasetOptions& options) {
+  if (is_file(folder / kManifestFile)) return read_stored(folder);
   if (const auto coco = find_coco(folder); !coco.empty()) return read_coco(folder, coco, options);
   std::vector<fs::path> yamls = files_in(folder, ".yaml");
   const std::vector<fs::path> ymls = files_in(folder, ".yml");
@@ -121,6 +123,7 @@ RawDataset read_folder(const fs::path& folder, const DatasetOptions& options) {
 RawDataset read_file(const fs::path& file, const DatasetOptions& options) {
   const fs::path folder = fs::absolute(file).parent_path();
   const std::string ending = file.extension().string();
+  if (file.filename() == kManifestFile) return read_stored(folder);
   if (ending == ".json") {
     const std::string stem = file.stem().string();
     return read_coco(folder, {{split_name(stem).value_or(split_of_folder(folder)), file}}, options);

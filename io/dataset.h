@@ -1,5 +1,5 @@
-// Labelled photos on disk: COCO JSON, YOLO txt with data.yaml, darknet .data, Pascal VOC XML; detected by what lies
-// there.
+// Labelled photos on disk: COCO JSON, YOLO txt with data.yaml, darknet .data, Pascal VOC XML, data sets of the store
+// (store.h); detected by what lies there.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,7 @@ struct Split {
 
 struct Dataset {
   std::filesystem::path root;
-  std::string format;  // "coco", "yolo", "darknet", "voc"
+  std::string format;  // "coco", "yolo", "darknet", "voc", "rook"
   std::vector<std::string> classes;
   std::vector<Split> splits;
   std::vector<Fault> faults;

@@ -225,7 +225,7 @@ void ImageCheck::check_box(RawBox box) {
 std::optional<LabelledImage> ImageCheck::run() {
   if (raw_.dropped || !read_size()) return std::nullopt;
   out_.file = raw_.file;
-  out_.name = raw_.file.filename().string();
+  out_.name = raw_.name.empty() ? raw_.file.filename().string() : raw_.name;
   for (const RawBox& box : raw_.boxes) check_box(box);
   if (static_cast<int>(out_.boxes.size()) > options_.max_boxes) {
     box_fault(Fault::Kind::too_many_boxes, 0,

@@ -27,6 +27,7 @@ struct RawBox {
 
 struct RawImage {
   std::filesystem::path file;    // the photo
+  std::string name = {};         // empty: that of the file
   std::filesystem::path labels;  // the file that faults of boxes name
   std::string about;             // begins messages about boxes where `labels` holds many photos
   int width = 0, height = 0;     // as the labels say, 0 where they do not
@@ -77,6 +78,9 @@ RawDataset read_darknet(const std::filesystem::path& data, const DatasetOptions&
 // `folder` has Annotations/ (and ImageSets/Main), or XML files beside photos, itself or per split; see has_voc.
 RawDataset read_voc(const std::filesystem::path& folder, const DatasetOptions& options);
 bool has_voc(const std::filesystem::path& folder);
+
+// `folder` holds a manifest of the store (store.h).
+RawDataset read_stored(const std::filesystem::path& folder);
 
 // The checks, merging and dropping of classes; see read_dataset.
 Dataset finish_dataset(RawDataset raw, const DatasetOptions& options);

@@ -44,20 +44,21 @@ Items name_items(const Split& split) {
   Items items;
   std::set<std::string> stems;
   for (const LabelledImage& image : split.images) {
-    const fs::path name = image.file.filename();
+    // A photo may be kept, or have been prepared, as a file of another name.
+    const fs::path name = image.name.empty() ? image.file.filename() : fs::path(image.name);
     std::string stem = name.stem().string();
     for (int n = 2; !stems.insert(stem).second; ++n) stem = fmt::format("{}_{}", name.stem().string(), n);
-    items.push_back({&image, stem + name.extension().string()});
+    items.push_back({&image, stem + image.file.extension().string()});
   }
   return items;
 }
 
-void place_photos(const Items& items, const fs::path& folder) {
+void place_photos(const Items& items, const fs::path& folder, PlacePhotos place) {
   make_folder(folder);
   for (const Item& item : items) {
     std::error_code error;
     // A link to a symbolic link would move what it points to.
-    if (!fs::is_symlink(item.image->file, error)) {
+    if (place == PlacePhotos::link && !fs::is_symlink(item.image->file, error)) {
       fs::create_hard_link(item.image->file, folder / item.name, error);
       if (!error) continue;
     }
@@ -66,6 +67,8 @@ void place_photos(const Items& items, const fs::path& folder) {
       throw Error(
           fmt::format("{}: cannot be copied to {}: {}", item.image->file.string(), folder.string(), error.message()));
     }
+    // A copy of a file that nobody may write is one that its owner may.
+    fs::permissions(folder / item.name, fs::perms::owner_write, fs::perm_options::add, error);
   }
 }
 
@@ -161,10 +164,10 @@ std::string names_text(const Dataset& dataset) {
   return text;
 }
 
-void write_coco(const Dataset& dataset, const fs::path& folder) {
+void write_coco(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
   for (const Split& split : dataset.splits) {
     const Items items = name_items(split);
-    place_photos(items, folder / split.name);
+    place_photos(items, folder / split.name, place);
     write_coco_split(dataset, items, folder / split.name);
   }
 }
@@ -187,35 +190,35 @@ void write_data_yaml(const Dataset& dataset, const fs::path& folder, const std::
   write_text(folder / "data.yaml", std::string(yaml.c_str()) + "\n");
 }
 
-void write_yolo(const Dataset& dataset, const fs::path& folder) {
+void write_yolo(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
   for (const Split& split : dataset.splits) {
     const Items items = name_items(split);
-    place_photos(items, folder / split.name / "images");
+    place_photos(items, folder / split.name / "images", place);
     write_labels(items, folder / split.name / "labels");
   }
   write_data_yaml(dataset, folder, "/images");
 }
 
-void write_coco_and_yolo(const Dataset& dataset, const fs::path& folder) {
-  write_coco(dataset, folder);
+void write_coco_and_yolo(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
+  write_coco(dataset, folder, place);
   for (const Split& split : dataset.splits) write_labels(name_items(split), folder / split.name);
   write_data_yaml(dataset, folder, "");
 }
 
-void write_voc(const Dataset& dataset, const fs::path& folder) {
+void write_voc(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
   for (const Split& split : dataset.splits) {
     const Items items = name_items(split);
-    place_photos(items, folder / split.name);
+    place_photos(items, folder / split.name, place);
     for (const Item& item : items) write_voc_image(dataset, item, folder / split.name);
   }
   write_text(folder / "classes.txt", names_text(dataset));
 }
 
-void write_darknet(const Dataset& dataset, const fs::path& folder) {
+void write_darknet(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
   std::string data = fmt::format("classes = {}\n", dataset.classes.size());
   for (const Split& split : dataset.splits) {
     const Items items = name_items(split);
-    place_photos(items, folder / split.name);
+    place_photos(items, folder / split.name, place);
     std::string list;
     for (const Item& item : items) {
       write_text(folder / split.name / with_ending(item.name, ".txt"), yolo_text(*item.image));
@@ -230,8 +233,8 @@ void write_darknet(const Dataset& dataset, const fs::path& folder) {
 
 }  // namespace
 
-void write_dataset(const Dataset& dataset, const fs::path& folder, const std::string& format) {
-  using Writer = void (*)(const Dataset&, const fs::path&);
+void write_dataset(const Dataset& dataset, const fs::path& folder, const std::string& format, PlacePhotos place) {
+  using Writer = void (*)(const Dataset&, const fs::path&, PlacePhotos);
   const Writer writer = format == "coco"        ? write_coco
                         : format == "yolo"      ? write_yolo
                         : format == "voc"       ? write_voc
@@ -257,7 +260,7 @@ void write_dataset(const Dataset& dataset, const fs::path& folder, const std::st
     throw Error(fmt::format("{}: exists and is not empty: name a new folder", folder.string()));
   }
   make_folder(folder);
-  writer(dataset, folder);
+  writer(dataset, folder, place);
 }
 
 }  // namespace rook::io

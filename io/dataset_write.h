@@ -8,8 +8,12 @@
 
 namespace rook::io {
 
-// Writes photos and labels into `folder`, which must be empty or not exist. Photos are hard-linked where the file
-// system can, copied otherwise; two photos of a split whose names differ in the ending only are renamed.
+// How photos come to the folder. link: hard links where the file system can, copies otherwise. copy: for photos that
+// must not change when somebody edits the written ones.
+enum class PlacePhotos { link, copy };
+
+// Writes photos and labels into `folder`, which must be empty or not exist. Photos keep their names; two of a split
+// whose names differ in the ending only are renamed.
 //   coco     SPLIT/_annotations.coco.json beside the photos
 //   yolo     data.yaml, SPLIT/images, SPLIT/labels
 //   voc      SPLIT/*.xml beside the photos, classes.txt
@@ -18,6 +22,7 @@ namespace rook::io {
 // YOLO and darknet keep boxes to the last bit of a float, COCO and VOC to a thousandth of a pixel. The photos' sizes
 // must be known (DatasetOptions::read_sizes) for COCO and VOC. Throws Error: unknown format, folder in use, photo not
 // readable.
-void write_dataset(const Dataset& dataset, const std::filesystem::path& folder, const std::string& format);
+void write_dataset(const Dataset& dataset, const std::filesystem::path& folder, const std::string& format,
+                   PlacePhotos place = PlacePhotos::link);
 
 }  // namespace rook::io

@@ -70,6 +70,10 @@ std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality) {
   return encode_jpeg_named(image, quality, "picture in memory");
 }
 
+std::vector<std::uint8_t> encode_png(const Image& image) {
+  return encode_png_named(image, "picture in memory");
+}
+
 void write_image(const std::filesystem::path& file, const Image& image, int jpeg_quality) {
   std::string ending = file.extension().string();
   std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });

@@ -38,6 +38,29 @@ Fit fit_from_name(const std::string& name) {
   throw Error(fmt::format("fit '{}' is not one of stretch, letterbox", name));
 }
 
+io::Image resized(const io::Image& photo, int width, int height, const Preprocess& preprocess) {
+  io::Image result{.width = width, .height = height, .channels = photo.channels};
+  result.pixels.resize(static_cast<std::size_t>(width) * height * photo.channels);
+  cpu::resize({.pixels = photo.pixels.data(),
+               .width = photo.width,
+               .height = photo.height,
+               .channels = photo.channels,
+               .y = make_tensor(result.pixels.data(), DType::u8, 1, height, width, photo.channels),
+               .resampling = preprocess.resampling,
+               .fit = preprocess.fit});
+  return result;
+}
+
+Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h) {
+  const bool wide = static_cast<float>(net_w) / photo_w < static_cast<float>(net_h) / photo_h;
+  const int new_w = wide ? net_w : photo_w * net_h / photo_h;
+  const int new_h = wide ? photo_h * net_w / photo_w : net_h;
+  const float sx = static_cast<float>(new_w) / net_w, sy = static_cast<float>(new_h) / net_h;
+  const float left = static_cast<float>((net_w - new_w) / 2) / net_w,
+              top = static_cast<float>((net_h - new_h) / 2) / net_h;
+  return {truth.x * sx + left, truth.y * sy + top, truth.w * sx, truth.h * sy, truth.cls};
+}
+
 void undo_letterbox(Detection& box, int photo_w, int photo_h, int net_w, int net_h) {
   // Integer size of the pasted photo, real-valued half of the rest, as darknet has it.
   int new_w = net_w, new_h = net_h;

@@ -37,7 +37,10 @@ std::string data_of(const nlohmann::json& config) {
   fs::path data = text_of(config, "data");
   if (!data.has_filename()) data = data.parent_path();
   const std::string list = fs::path(text_of(config, "train_list")).stem().string();
-  const std::string name = data.filename().string();
+  std::string name = data.filename().string();
+  // A version of a data set lies in the folder of that.
+  if (name.size() > 1 && name[0] == 'v' && name.find_first_not_of("0123456789", 1) == std::string::npos)
+    name = (data.parent_path().filename() / name).string();
   return list.empty() ? name : fmt::format("{}, list {}", name, list);
 }
 

@@ -1,6 +1,7 @@
 // rook tune: rows that are wrong, throw or dawdle, and the program from measuring to using.
 #include "app/tuner.h"
 
+#include <nlohmann/json.hpp>
 #include <doctest/doctest.h>
 
 #include "app/common.h"

@@ -1,0 +1,123 @@
+// The near-duplicate hash: copies of a photo are near, other photos are not. On the real chess photos, which all show
+// one board from one place, the limit is held.
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "store_support.h"
+
+using namespace rook;
+using namespace rook::test;
+
+namespace {
+
+// Every second pixel, every third, ...: the crudest way of making a photo smaller.
+io::Image picked(const io::Image& photo, int width, int height) {
+  io::Image result{.width = width, .height = height};
+  result.pixels.reserve(static_cast<std::size_t>(width) * height * 3);
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x) {
+      const std::size_t at = (static_cast<std::size_t>((2 * y + 1) * photo.height / (2 * height)) * photo.width +
+                              (2 * x + 1) * photo.width / (2 * width)) *
+                             3;
+      result.pixels.insert(result.pixels.end(), &photo.pixels[at], &photo.pixels[at] + 3);
+    }
+  return result;
+}
+
+io::Image as_jpeg(const io::Image& photo, int quality) {
+  return io::decode_image(io::encode_jpeg(photo, quality), "copy");
+}
+
+std::vector<fs::path> chess_photos() {
+  const char* root = std::getenv("ROOK_ASSETS");
+  std::vector<fs::path> files;
+  if (root != nullptr && fs::exists(fs::path(root) / "chess"))
+    for (const char* split : {"train", "valid", "test"})
+      for (const auto& entry : fs::directory_iterator(fs::path(root) / "chess" / split))
+        if (entry.path().extension() == ".jpg") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace
+
+TEST_CASE("near hash: a bit says where it gets brighter to the right") {
+  constexpr int kSide = io::NearHash::kSide;
+  // Columns of one pixel; the picture brightens once, from column 4 to 5, and darkens from 8 to 9.
+  io::Image image{.width = kSide + 1, .height = kSide};
+  for (int y = 0; y < image.height; ++y)
+    for (int x = 0; x < image.width; ++x)
+      image.pixels.insert(image.pixels.end(), 3, static_cast<std::uint8_t>(x >= 5 && x < 9 ? 200 : 100));
+  const io::NearHash hash = io::near_hash(image);
+  for (int bit = 0; bit < io::NearHash::kBits; ++bit)
+    CHECK((hash.words[static_cast<std::size_t>(bit / 64)] >> bit % 64 & 1) == (bit % kSide == 4 ? 1u : 0u));
+  CHECK_FALSE(io::has_structure(hash));  // 16 bits of 256
+}
+
+TEST_CASE("near hash: text there and back") {
+  const io::NearHash hash = io::near_hash(scene(3));
+  CHECK(io::near_hash_from_text(io::to_text(hash)) == hash);
+  const std::string text = io::to_text(hash);
+  CHECK_FALSE(io::near_hash_from_text(text.substr(1)));
+  CHECK_FALSE(io::near_hash_from_text(text + "0"));
+  CHECK_FALSE(io::near_hash_from_text("g" + text.substr(1)));
+  CHECK_FALSE(io::near_hash_from_text("A" + text.substr(1)));
+}
+
+TEST_CASE("near hash: any size, one pixel as well; grey as colour") {
+  for (const auto& [width, height] : {std::pair{1, 1}, {2, 3}, {17, 16}, {16, 17}, {1000, 1}, {1, 1000}, {333, 77}}) {
+    const io::Image photo = scene(9, width, height);
+    const io::NearHash hash = io::near_hash(photo);
+    io::Image grey{.width = width, .height = height, .channels = 1};
+    for (std::size_t i = 0; i < photo.pixels.size(); i += 3) grey.pixels.push_back(photo.pixels[i]);
+    CHECK(io::distance(io::near_hash(grey), hash) <= 2);
+  }
+}
+
+TEST_CASE("near hash: copies are near, others far") {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    const io::Image photo = scene(seed, 340, 320);
+    const io::NearHash hash = io::near_hash(photo);
+    CHECK(io::has_structure(hash));
+    CHECK(io::distance(hash, hash) == 0);
+    CHECK(io::distance(hash, io::near_hash(as_jpeg(photo, 50))) <= io::kNearLimit);
+    CHECK(io::distance(hash, io::near_hash(picked(photo, 170, 160))) <= io::kNearLimit);
+    CHECK(io::distance(hash, io::near_hash(picked(photo, 680, 640))) <= io::kNearLimit);
+    CHECK(io::distance(hash, io::near_hash(scene(seed + 100, 340, 320))) > 5 * io::kNearLimit);
+  }
+}
+
+TEST_CASE("near hash: of the chess photos, every copy is found, and no two are taken for one") {
+  const std::vector<fs::path> all = chess_photos();
+  if (all.empty()) {
+    MESSAGE("skipped: ROOK_ASSETS is not set or has no chess");
+    return;
+  }
+  REQUIRE(all.size() == 289);
+#ifdef __SANITIZE_ADDRESS__
+  constexpr std::size_t kStep = 16;  // decoding takes ten times as long
+#else
+  constexpr std::size_t kStep = 1;
+#endif
+  std::vector<io::NearHash> hashes((all.size() + kStep - 1) / kStep);
+  std::vector<int> encoded(hashes.size()), resized(hashes.size());
+#pragma omp parallel for schedule(dynamic)
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    const io::Image photo = io::read_image(all[i * kStep]);
+    hashes[i] = io::near_hash(photo);
+    encoded[i] = io::distance(hashes[i], io::near_hash(as_jpeg(photo, 50)));
+    resized[i] = io::distance(hashes[i], io::near_hash(as_jpeg(picked(photo, 416, 416), 85)));
+  }
+  int nearest = io::NearHash::kBits;
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    CHECK(encoded[i] <= io::kNearLimit);
+    CHECK(resized[i] <= io::kNearLimit);
+    for (std::size_t k = 0; k < i; ++k) nearest = std::min(nearest, io::distance(hashes[i], hashes[k]));
+  }
+  CHECK(nearest > io::kNearLimit);
+  MESSAGE("farthest copies: encoded again " << *std::max_element(encoded.begin(), encoded.end()) << ", resized "
+                                            << *std::max_element(resized.begin(), resized.end())
+                                            << " bits; nearest two photos: " << nearest);
+}
