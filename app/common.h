@@ -28,6 +28,7 @@ void add_data(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_diff(CLI::App& app);
 void add_synth(CLI::App& app);
+void add_label(CLI::App& app);
 
 // --device, --precision, --conv.
 struct ComputeOptions {

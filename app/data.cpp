@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "app/common.h"
+#include "app/label_check.h"
 #include "base/error.h"
 #include "io/census.h"
 #include "io/dataset_write.h"
@@ -24,15 +25,19 @@ struct Options {
   std::vector<std::string> merge;
   bool keep_unused = false, missing_is_negative = false;
   int samples = 12, most_faults = 20;
+  LabelCheckOptions labels;
 };
 
+DataOptions data_options(const Options& o) {
+  return {.data = o.data,
+          .split = "",
+          .merge = o.merge,
+          .keep_unused = o.keep_unused,
+          .missing_is_negative = o.missing_is_negative};
+}
+
 io::Dataset read(const Options& o, bool find_duplicates) {
-  DataOptions options{.data = o.data,
-                      .split = "",
-                      .merge = o.merge,
-                      .keep_unused = o.keep_unused,
-                      .missing_is_negative = o.missing_is_negative};
-  return options.read(find_duplicates);
+  return data_options(o).read(find_duplicates);
 }
 
 // Photos of each split, evenly spread over it, with their boxes.
@@ -63,6 +68,7 @@ void draw_samples(const io::Dataset& dataset, const Options& o) {
 }
 
 void check(const Options& o) {
+  if (!o.labels.models.empty()) return check_labels(data_options(o), o.labels, o.json, o.draw);
   const io::Dataset dataset = read(o, true);
   const io::Census census = io::take_census(dataset);
   if (!o.json.empty()) write_json(o.json, io::to_json(census));
@@ -149,7 +155,10 @@ void add_data(CLI::App& app) {
   CLI::App* checks = c->add_subcommand(
       "check", "census and every fault, with file and line; exit status 1 when boxes or photos must be left out");
   common(checks);
-  checks->footer("Example:\n  rook data check chess --draw samples");
+  o->labels.add(*checks);
+  checks->footer(
+      "Examples:\n  rook data check chess --draw samples\n"
+      "  rook data check chess --model runs/chess --split test --draw suspects");
   checks->add_option("--draw", o->draw, "folder for sample photos with their boxes drawn on them");
   checks->add_option("--samples", o->samples, "how many of each split")->capture_default_str();
   checks->add_option("--faults", o->most_faults, "how many faults to list (0: all)")->capture_default_str();
