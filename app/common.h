@@ -34,6 +34,7 @@ void add_data(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_diff(CLI::App& app);
 void add_synth(CLI::App& app);
+void add_label(CLI::App& app);
 
 // `cache`: a file of `rook tune`, "none", or "" for where it writes by default.
 ConvChoice conv_choice(const std::string& forced, const Backend& backend, const std::string& cache);

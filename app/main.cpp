@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   rook::app::add_diff(app);
   rook::app::add_weights(app);
   rook::app::add_data(app);
+  rook::app::add_label(app);
   rook::app::add_synth(app);
   try {
     app.parse(argc, argv);

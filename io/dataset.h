@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,8 @@ namespace rook::io {
 struct LabelBox {
   float x = 0, y = 0, w = 0, h = 0;
   int cls = 0;
+  int line = 0;                     // in LabelledImage::labels
+  std::optional<float> score = {};  // of a box that a model proposes
 };
 
 struct LabelledImage {
@@ -22,6 +25,8 @@ struct LabelledImage {
   std::string name;           // file name, as lists of photos name it
   int width = 0, height = 0;  // pixels, EXIF orientation applied
   std::vector<LabelBox> boxes;
+  std::filesystem::path labels = {};  // the file the boxes stand in; empty: they were not read from one
+  int labels_line = 0;                // of this photo in it; 0: it is about this photo only
 };
 
 // One thing that is wrong with the labels.

@@ -213,8 +213,12 @@ void ImageCheck::check_box(RawBox box) {
   }
   to_upright(box);
   if (box.w > 0 && box.h > 0 && !clip(box, text)) return;
-  const LabelBox label{static_cast<float>(box.x), static_cast<float>(box.y), static_cast<float>(box.w),
-                       static_cast<float>(box.h), number_[static_cast<std::size_t>(box.cls)]};
+  const LabelBox label{static_cast<float>(box.x),
+                       static_cast<float>(box.y),
+                       static_cast<float>(box.w),
+                       static_cast<float>(box.h),
+                       number_[static_cast<std::size_t>(box.cls)],
+                       box.line};
   if (!(label.w > 0 && label.h > 0)) {  // also what is too small for a float
     return box_fault(Fault::Kind::empty_box, box.line, fmt::format("box {} has no area", text), true);
   }
@@ -226,6 +230,8 @@ std::optional<LabelledImage> ImageCheck::run() {
   if (raw_.dropped || !read_size()) return std::nullopt;
   out_.file = raw_.file;
   out_.name = raw_.name.empty() ? raw_.file.filename().string() : raw_.name;
+  out_.labels = raw_.labels;
+  out_.labels_line = raw_.line;
   for (const RawBox& box : raw_.boxes) check_box(box);
   if (static_cast<int>(out_.boxes.size()) > options_.max_boxes) {
     box_fault(Fault::Kind::too_many_boxes, 0,

@@ -121,6 +121,7 @@ void write_coco_split(const Dataset& dataset, const Items& items, const fs::path
                                      {"bbox", {pixels.left, pixels.top, pixels.width, pixels.height}},
                                      {"area", pixels.width * pixels.height},
                                      {"iscrowd", 0}});
+      if (box.score) root["annotations"].back()["score"] = *box.score;
     }
   }
   try {
@@ -232,6 +233,13 @@ void write_darknet(const Dataset& dataset, const fs::path& folder, PlacePhotos p
 }
 
 }  // namespace
+
+std::vector<fs::path> written_photos(const Split& split, const std::string& format) {
+  std::vector<fs::path> files;
+  const fs::path folder = format == "yolo" ? fs::path(split.name) / "images" : fs::path(split.name);
+  for (const Item& item : name_items(split)) files.push_back(folder / item.name);
+  return files;
+}
 
 void write_dataset(const Dataset& dataset, const fs::path& folder, const std::string& format, PlacePhotos place) {
   using Writer = void (*)(const Dataset&, const fs::path&, PlacePhotos);

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "io/dataset.h"
 
@@ -19,10 +20,14 @@ enum class PlacePhotos { link, copy };
 //   voc      SPLIT/*.xml beside the photos, classes.txt
 //   coco+yolo  the first with YOLO labels beside the photos and data.yaml
 //   darknet  obj.data, obj.names, SPLIT.txt, labels beside the photos in SPLIT; paths are relative to `folder`
-// YOLO and darknet keep boxes to the last bit of a float, COCO and VOC to a thousandth of a pixel. The photos' sizes
+// YOLO and darknet keep boxes to the last bit of a float, COCO and VOC to a thousandth of a pixel. COCO has the scores
+// of boxes that have one ("score" of the annotation, as in files of results). The photos' sizes
 // must be known (DatasetOptions::read_sizes) for COCO and VOC. Throws Error: unknown format, folder in use, photo not
 // readable.
 void write_dataset(const Dataset& dataset, const std::filesystem::path& folder, const std::string& format,
                    PlacePhotos place = PlacePhotos::link);
+
+// Where write_dataset puts the photos of a split, relative to its folder.
+std::vector<std::filesystem::path> written_photos(const Split& split, const std::string& format);
 
 }  // namespace rook::io

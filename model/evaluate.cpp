@@ -24,26 +24,6 @@ void check_class(const ImageResult& photo, const char* what, std::int32_t cls, s
                           photo.name, what, cls, classes, static_cast<std::int64_t>(classes) - 1));
 }
 
-void check_results(std::span<const ImageResult> results, std::size_t classes) {
-  for (const ImageResult& photo : results) {
-    for (const Detection& d : photo.detections) {
-      check_class(photo, "detection", d.cls, classes);
-      if (!all_finite(d.x, d.y, d.w, d.h, d.score)) {
-        throw Error(
-            fmt::format("{}: a detection that is not finite (box {} {} {} {}, score {}): the weights are damaged",
-                        photo.name, d.x, d.y, d.w, d.h, d.score));
-      }
-    }
-    for (const Truth& t : photo.truths) {
-      check_class(photo, "labelled box", t.cls, classes);
-      if (!all_finite(t.x, t.y, t.w, t.h)) {
-        throw Error(fmt::format("{}: a labelled box that is not finite ({} {} {} {}): correct the label", photo.name,
-                                t.x, t.y, t.w, t.h));
-      }
-    }
-  }
-}
-
 double ratio(double part, double whole) {
   return whole > 0 ? part / whole : 0;
 }
@@ -182,6 +162,26 @@ ClassResult summarise(const std::string& name, const ClassMatches& matches, doub
 }
 
 }  // namespace
+
+void check_results(std::span<const ImageResult> results, std::size_t classes) {
+  for (const ImageResult& photo : results) {
+    for (const Detection& d : photo.detections) {
+      check_class(photo, "detection", d.cls, classes);
+      if (!all_finite(d.x, d.y, d.w, d.h, d.score)) {
+        throw Error(
+            fmt::format("{}: a detection that is not finite (box {} {} {} {}, score {}): the weights are damaged",
+                        photo.name, d.x, d.y, d.w, d.h, d.score));
+      }
+    }
+    for (const Truth& t : photo.truths) {
+      check_class(photo, "labelled box", t.cls, classes);
+      if (!all_finite(t.x, t.y, t.w, t.h)) {
+        throw Error(fmt::format("{}: a labelled box that is not finite ({} {} {} {}): correct the label", photo.name,
+                                t.x, t.y, t.w, t.h));
+      }
+    }
+  }
+}
 
 Evaluation evaluate(std::span<const ImageResult> results, std::span<const std::string> classes,
                     const EvaluateOptions& options) {

@@ -23,6 +23,9 @@ constexpr Box<F> box_of(const Detection& detection) {
   return {F(detection.x), F(detection.y), F(detection.w), F(detection.h)};
 }
 
+// Throws Error naming the photo when a score or box is not finite or a class is not below `classes`.
+void check_results(std::span<const ImageResult> results, std::size_t classes);
+
 // A detection as COCO judges it.
 struct JudgedDetection {
   float score = 0;

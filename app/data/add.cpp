@@ -1,6 +1,6 @@
 // rook data add: labelled photos into a data set of the store.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,11 +1,12 @@
 // rook data check: what is in labelled photos, and what is wrong with them.
-#include <nlohmann/json.hpp>
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "app/data/data.h"
+#include "app/label_check.h"
 #include "io/census.h"
 #include "io/image.h"
 
@@ -18,6 +19,7 @@ struct Options {
   DataOptions data;
   std::string json, draw;
   int samples = 12, most_faults = 20;
+  LabelCheckOptions labels;
 };
 
 // Photos of each split, evenly spread over it, with their boxes.
@@ -48,6 +50,7 @@ void draw_samples(const io::Dataset& dataset, const Options& o) {
 }
 
 void check(const Options& o) {
+  if (!o.labels.models.empty()) return check_labels(o.data, o.labels, o.json, o.draw);
   const io::Dataset dataset = o.data.read(true);
   const io::Census census = io::take_census(dataset);
   if (!o.json.empty()) write_json(o.json, io::to_json(census));
@@ -74,7 +77,10 @@ void add_data_check(CLI::App& data) {
       "check", "census and every fault, with file and line; exit status 1 when boxes or photos must be left out");
   checks->add_option("data", o->data.data, "folder or file of labelled photos, or a data set")->required();
   add_reading(*checks, o->data);
-  checks->footer("Example:\n  rook data check chess --draw samples");
+  o->labels.add(*checks);
+  checks->footer(
+      "Examples:\n  rook data check chess --draw samples\n"
+      "  rook data check chess --model runs/chess --split test --draw suspects");
   checks->add_option("--draw", o->draw, "folder for sample photos with their boxes drawn on them");
   checks->add_option("--samples", o->samples, "how many of each split")->capture_default_str();
   checks->add_option("--faults", o->most_faults, "how many faults to list (0: all)")->capture_default_str();

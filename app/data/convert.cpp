@@ -1,6 +1,6 @@
 // rook data convert: labelled photos in another format, or another size.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <optional>
 

@@ -1,8 +1,8 @@
 // rook data: look at labelled photos, check and convert them; data sets with versions.
 #include "app/data/data.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,7 +1,7 @@
 // rook data diff: what changed from one version of a data set to another.
-#include <nlohmann/json.hpp>
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "app/data/data.h"
 #include "base/error.h"

@@ -1,6 +1,6 @@
 // rook data export: a data set or version as files that other programs read.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <filesystem>
 

@@ -1,8 +1,8 @@
 // rook data new, list, show, remove, verify: the data sets of the store.
-#include <nlohmann/json.hpp>
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <numeric>
 

@@ -1,6 +1,6 @@
 // rook data version: a data set as it is now, prepared for training, and never changed again.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <optional>
 
