@@ -16,8 +16,9 @@ namespace rook {
 // The style sheet of the page, both colour schemes.
 extern const char* const kReportStyle;
 
-// From the document's first character to where its sections begin, and from behind them to its last. `note` may be empty.
-std::string page_begin(const std::string& title, const std::string& note);
+// From the document's first character to where its sections begin, and from behind them to its last. `note` may be
+// empty; `style` is added to the style sheet.
+std::string page_begin(const std::string& title, const std::string& note, const std::string& style = "");
 std::string page_end();
 
 // Nested keys joined by dots, and values, as text.

@@ -10,21 +10,6 @@
 #include "kernels/philox.h"
 
 namespace rook {
-namespace {
-
-// The same box on the letterboxed picture: the inverse of undo_letterbox.
-Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h) {
-  const bool wide = static_cast<float>(net_w) / photo_w < static_cast<float>(net_h) / photo_h;
-  const int new_w = wide ? net_w : photo_w * net_h / photo_h;
-  const int new_h = wide ? photo_h * net_w / photo_w : net_h;
-  const float sx = static_cast<float>(new_w) / net_w, sy = static_cast<float>(new_h) / net_h;
-  const float left = static_cast<float>((net_w - new_w) / 2) / net_w,
-              top = static_cast<float>((net_h - new_h) / 2) / net_h;
-  return {truth.x * sx + left, truth.y * sy + top, truth.w * sx, truth.h * sy, truth.cls};
-}
-
-}  // namespace
-
 PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess,
                        const std::function<void(int, int)>& progress) {
   const std::size_t count = split.images.size(), bytes = static_cast<std::size_t>(width) * height * 3;
