@@ -21,6 +21,12 @@ struct Shape {
   bool operator==(const Shape&) const = default;
 };
 
+// Pixels of a value: columns left..right and rows top..bottom, the ends included. May reach beyond its edges.
+struct Window {
+  int left = 0, top = 0, right = 0, bottom = 0;
+  bool operator==(const Window&) const = default;
+};
+
 enum class ParamRole : std::uint8_t { weights, bias, scales, rolling_mean, rolling_variance };
 
 // An array of parameters: its file name in checkpoints, its shape, how it starts.
@@ -107,6 +113,11 @@ class Op {
   virtual void prepare(const OpProblem&, const OpRun&) const {}
   virtual void forward(const OpRun&) const = 0;
   virtual void backward(const OpRun&) const = 0;
+  // The pixels of input `input` that those of the output in a window are computed from: the smallest window that holds
+  // them all. It may reach into padding.
+  virtual Window reads(std::size_t /*input*/, const Window& output, std::span<const Shape> /*inputs*/) const {
+    return output;
+  }
   // Of a convolution its geometry, null of everything else.
   virtual const ConvGeometry* convolution() const { return nullptr; }
   // Floating point operations per image as darknet counts them (2 per multiply-add).

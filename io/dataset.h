@@ -95,6 +95,11 @@ struct DatasetOptions {
 // COCO crowds (iscrowd 1) and VOC difficult objects are left out, one fault each says how many.
 Dataset read_dataset(const std::filesystem::path& where, const DatasetOptions& options = {});
 
+// The labels in YOLO's form that lie beside a photo, or in labels/ in place of images/; none where there is no such
+// file. Throws Error with file:line for a line that would be left out of a data set.
+std::optional<LabelledImage> read_photo_labels(const std::filesystem::path& photo,
+                                               const std::vector<std::string>& classes);
+
 // Keeps of a split only the images named in a list file (one name per line; with or without ending). An error names
 // every line that matches no image.
 void keep_only(Split& split, const std::filesystem::path& list_file);

@@ -35,7 +35,7 @@ ImageSize read_image_size(const std::filesystem::path& file);
 // Writes .jpg/.jpeg (quality 1..100) or .png by the ending, atomically (temporary name, then rename).
 void write_image(const std::filesystem::path& file, const Image& image, int jpeg_quality = 90);
 std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality = 85);
-std::vector<std::uint8_t> encode_png(const Image& image);
+std::vector<std::uint8_t> encode_png(const Image& image);  // four channels: the last is opacity
 
 // A box to draw: pixels of the image, colour index (a fixed palette that repeats), text over its upper edge.
 struct DrawnBox {

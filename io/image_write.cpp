@@ -22,8 +22,8 @@
 namespace rook::io {
 namespace {
 
-void check_image(const Image& image, const std::string& name, int most_pixels_a_side) {
-  if (image.channels != 1 && image.channels != 3) {
+void check_image(const Image& image, const std::string& name, int most_pixels_a_side, bool alpha) {
+  if (image.channels != 1 && image.channels != 3 && !(alpha && image.channels == 4)) {
     throw Error(fmt::format("{}: pictures are written with 1 or 3 channels, not {}", name, image.channels));
   }
   if (image.width < 1 || image.height < 1 || image.width > most_pixels_a_side || image.height > most_pixels_a_side) {
@@ -44,7 +44,7 @@ void append(void* context, void* data, int size) {
 
 std::vector<std::uint8_t> encode_jpeg_named(const Image& image, int quality, const std::string& name) {
   constexpr int kMostPixelsASide = 65535;  // 16-bit sizes in the frame header
-  check_image(image, name, kMostPixelsASide);
+  check_image(image, name, kMostPixelsASide, false);
   if (quality < 1 || quality > 100) throw Error(fmt::format("{}: JPEG quality {} is not in 1..100", name, quality));
   std::vector<std::uint8_t> bytes;
   if (stbi_write_jpg_to_func(append, &bytes, image.width, image.height, image.channels, image.pixels.data(), quality) ==
@@ -54,8 +54,8 @@ std::vector<std::uint8_t> encode_jpeg_named(const Image& image, int quality, con
   return bytes;
 }
 
-std::vector<std::uint8_t> encode_png_named(const Image& image, const std::string& name) {
-  check_image(image, name, 1 << 30);
+std::vector<std::uint8_t> encode_png_named(const Image& image, const std::string& name, bool alpha) {
+  check_image(image, name, 1 << 30, alpha);
   std::vector<std::uint8_t> bytes;
   if (stbi_write_png_to_func(append, &bytes, image.width, image.height, image.channels, image.pixels.data(),
                              image.width * image.channels) == 0) {
@@ -71,7 +71,7 @@ std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality) {
 }
 
 std::vector<std::uint8_t> encode_png(const Image& image) {
-  return encode_png_named(image, "picture in memory");
+  return encode_png_named(image, "picture in memory", true);
 }
 
 void write_image(const std::filesystem::path& file, const Image& image, int jpeg_quality) {
@@ -79,7 +79,7 @@ void write_image(const std::filesystem::path& file, const Image& image, int jpeg
   std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
   std::vector<std::uint8_t> bytes;
   if (ending == ".png") {
-    bytes = encode_png_named(image, file.string());
+    bytes = encode_png_named(image, file.string(), false);
   } else if (ending == ".jpg" || ending == ".jpeg") {
     bytes = encode_jpeg_named(image, jpeg_quality, file.string());
   } else {

@@ -171,13 +171,14 @@ std::vector<std::pair<std::string, std::string>> flat_config(const nlohmann::jso
   return rows;
 }
 
-std::string page_begin(const std::string& plain_title, const std::string& note) {
+std::string page_begin(const std::string& plain_title, const std::string& note, const std::string& style) {
   const std::string title = escape_html(plain_title);
   std::string html =
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
       "<meta name=\"color-scheme\" content=\"light dark\"/>";
-  html += "<title>" + title + "</title><style>" + kReportStyle + "</style></head><body><header><h1>" + title + "</h1>";
+  html += "<title>" + title + "</title><style>" + kReportStyle + style + "</style></head><body><header><h1>" + title +
+          "</h1>";
   if (!note.empty()) html += "<p class=\"note\">" + escape_html(note) + "</p>";
   return html + "</header><main>";
 }

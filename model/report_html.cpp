@@ -120,6 +120,10 @@ std::string data_url(const io::Image& image, int most) {
   return "data:image/jpeg;base64," + base64(fits ? io::encode_jpeg(image) : io::encode_jpeg(shrink(image, factor)));
 }
 
+std::string png_url(const io::Image& image) {
+  return "data:image/png;base64," + base64(io::encode_png(image));
+}
+
 std::string short_number(double value) {
   const double size = std::abs(value);
   if (size >= 1e6 && size < 1e12)

@@ -17,6 +17,9 @@ std::string escape_html(std::string_view text);
 // "data:image/jpeg;base64,..." of a picture, halved or more where a side exceeds `most` pixels.
 std::string data_url(const io::Image& image, int most = 1280);
 
+// "data:image/png;base64,...", every pixel as it is; four channels: the last is opacity.
+std::string png_url(const io::Image& image);
+
 // Each block of factor x factor pixels as its mean; what is left over at the right and lower edges is dropped.
 io::Image shrink(const io::Image& image, int factor);
 

@@ -17,8 +17,8 @@ namespace rook {
 extern const char* const kReportStyle;
 
 // From the document's first character to where its sections begin, and from behind them to its last. `note` may be
-// empty.
-std::string page_begin(const std::string& title, const std::string& note);
+// empty; `style` is added to the style sheet.
+std::string page_begin(const std::string& title, const std::string& note, const std::string& style = "");
 std::string page_end();
 
 // Nested keys joined by dots, and values, as text.

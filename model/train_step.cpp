@@ -16,20 +16,6 @@ namespace {
 constexpr std::size_t kReserve = std::size_t{256}
                                  << 20;  // device memory that photos leave for larger sizes and libraries
 
-// The cfg's heads, with the recipe's weights of the loss in fixed mode.
-HeadLossParams loss_params(const Head& head, const TrainConfig& config) {
-  HeadLossParams params = head.loss;
-  if (config.loss == LossMode::darknet || head.spec.kind == HeadKind::region) return params;
-  params.iou_normalizer = config.weights.box;
-  params.obj_normalizer = config.weights.objectness;
-  params.cls_normalizer = config.weights.classes;
-  params.ignore_thresh = config.weights.ignore_thresh;
-  params.iou_thresh = config.weights.iou_thresh;
-  params.label_smooth_eps = config.weights.label_smooth;
-  params.box_loss = config.weights.box_loss;
-  return params;
-}
-
 // Young averages forget faster, so that the start does not weigh on a short training.
 float ema_decay(const TrainConfig& config, std::int64_t iteration) {
   const float age = static_cast<float>(iteration + 1);
@@ -49,6 +35,19 @@ void add_parts(LossParts& sum, const LossParts& part, float share_of_loss, float
 }
 
 }  // namespace
+
+HeadLossParams loss_params(const Head& head, const TrainConfig& config) {
+  HeadLossParams params = head.loss;
+  if (config.loss == LossMode::darknet || head.spec.kind == HeadKind::region) return params;
+  params.iou_normalizer = config.weights.box;
+  params.obj_normalizer = config.weights.objectness;
+  params.cls_normalizer = config.weights.classes;
+  params.ignore_thresh = config.weights.ignore_thresh;
+  params.iou_thresh = config.weights.iou_thresh;
+  params.label_smooth_eps = config.weights.label_smooth;
+  params.box_loss = config.weights.box_loss;
+  return params;
+}
 
 TrainStep::TrainStep(Model& model, const TrainConfig& config, const PhotoCache& train, const Backend& backend,
                      const ConvChoice& conv)

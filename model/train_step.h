@@ -34,6 +34,9 @@ struct StepTimes {
   double augment = 0, forward = 0, loss = 0, backward = 0, update = 0;
 };
 
+// The loss of a head of the cfg as the recipe has it: its own weights in fixed mode.
+HeadLossParams loss_params(const Head& head, const TrainConfig& config);
+
 class TrainStep {
  public:
   // `config` complete: sizes and schedule.iterations set. All must outlive this.

@@ -102,6 +102,25 @@ void match_truths(const YoloLoss& args, int image, LossWorkspace& workspace) {
   workspace.unmatched[image] = unmatched;
 }
 
+std::vector<Match> assignments(const YoloLoss& args, int image) {
+  if (args.mode == LossMode::darknet && args.heads[0].head.kind == HeadKind::region) {
+    std::vector<Match> matches;
+    const std::span<const Truth> truths = truths_of(args, image);
+    for (std::size_t t = 0; t < truths.size(); ++t) {
+      if (!is_usable(truths[t], args.heads[0].head.classes)) continue;
+      matches.push_back({0, region_slot(args, image, truths[t]), static_cast<std::int32_t>(t)});
+    }
+    std::sort(matches.begin(), matches.end(),
+              [](const Match& a, const Match& b) { return std::tie(a.slot, a.truth) < std::tie(b.slot, b.truth); });
+    return matches;
+  }
+  std::vector<std::byte> memory(LossWorkspace(args, nullptr).bytes);
+  LossWorkspace workspace(args, memory.data());
+  match_truths(args, image, workspace);
+  const Match* const first = workspace.matches + image * workspace.matches_per_image;
+  return {first, first + workspace.match_counts[image]};
+}
+
 std::span<const Match> matches_of_head(const YoloLoss&, const LossWorkspace& workspace, int image, int head) {
   const Match* first = workspace.matches + image * workspace.matches_per_image;
   const Match* end = first + workspace.match_counts[image];

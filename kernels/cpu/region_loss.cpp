@@ -67,28 +67,9 @@ class DarknetRegion {
     return cell.decode({output[0], output[1], output[2], output[3]});
   }
 
-  // The anchor whose box (bias_match: whose prior) has the truth's shape; anchor 0 where none overlaps.
-  int best_slot(const Truth& truth) const {
-    const int cell_index = cell_of(truth.y, head_.logits.h) * head_.logits.w + cell_of(truth.x, head_.logits.w);
-    int best = cell_index * head_.head.anchors;
-    double best_iou = 0;
-    for (int a = 0; a < head_.head.anchors; ++a) {
-      const int slot = cell_index * head_.head.anchors + a;
-      const CellDecoder<double> cell = decoder_of(args_, head_, slot);
-      const Box<double> shape =
-          head_.params.bias_match ? Box<double>{0, 0, cell.anchor_w, cell.anchor_h} : box_at(slot, cell);
-      const double fit = shape_iou(shape, box_of<double>(truth));
-      if (fit > best_iou) {
-        best_iou = fit;
-        best = slot;
-      }
-    }
-    return best;
-  }
-
   void assign(const Truth& truth) {
     const HeadLossParams& p = head_.params;
-    const int slot = best_slot(truth);
+    const int slot = region_slot(args_, image_, truth);
     const float* output = outputs_of(head_, image_, slot);
     const CellDecoder<double> cell = decoder_of(args_, head_, slot);
     const float overlap = static_cast<float>(iou(box_at(slot, cell), box_of<double>(truth))), o = sigmoid(output[4]);
@@ -130,6 +111,26 @@ class DarknetRegion {
 };
 
 }  // namespace
+
+int region_slot(const YoloLoss& args, int image, const Truth& truth) {
+  const LossHead& head = args.heads[0];
+  const int cell_index = cell_of(truth.y, head.logits.h) * head.logits.w + cell_of(truth.x, head.logits.w);
+  int best = cell_index * head.head.anchors;
+  double best_iou = 0;
+  for (int a = 0; a < head.head.anchors; ++a) {
+    const int slot = cell_index * head.head.anchors + a;
+    const CellDecoder<double> cell = decoder_of(args, head, slot);
+    const float* output = outputs_of(head, image, slot);
+    const Box<double> shape = head.params.bias_match ? Box<double>{0, 0, cell.anchor_w, cell.anchor_h}
+                                                     : cell.decode({output[0], output[1], output[2], output[3]});
+    const double fit = shape_iou(shape, box_of<double>(truth));
+    if (fit > best_iou) {
+      best_iou = fit;
+      best = slot;
+    }
+  }
+  return best;
+}
 
 void region_image(const YoloLoss& args, LossWorkspace& workspace, int image) {
   ScratchScope scratch;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "kernels/box.h"
 #include "kernels/cpu/scratch.h"
@@ -32,6 +33,14 @@ struct LossWorkspace {
 // Assigns the truths of an image to anchor cells, in double so that every device decides alike. Fixed mode: the best
 // anchor among those that a head uses; darknet mode: among all of the table, so that a truth may be lost.
 void match_truths(const YoloLoss& args, int image, LossWorkspace& workspace);
+
+// darknet mode of a region head: the slot of the truth's cell whose box (bias_match: whose prior) has the truth's
+// shape; its anchor 0 where none overlaps.
+int region_slot(const YoloLoss& args, int image, const Truth& truth);
+
+// What the loss assigns in an image, by head, slot, truth, for people to look at. Of the logits only the shape counts,
+// but in darknet mode of a region head, which reads them from the host's memory. Needs no workspace.
+std::vector<Match> assignments(const YoloLoss& args, int image);
 
 // The matches of one head of an image, and the number of truths without one.
 std::span<const Match> matches_of_head(const YoloLoss& args, const LossWorkspace& workspace, int image, int head);

@@ -160,6 +160,13 @@ class Convolution final : public Op {
                             run.stream);
   }
 
+  Window reads(std::size_t, const Window& y, std::span<const Shape>) const override {
+    const ConvGeometry& g = geometry_;
+    const int left = g.pad_w * g.dilation, top = g.pad_h * g.dilation;
+    return {y.left * g.stride_w - left, y.top * g.stride_h - top, y.right * g.stride_w - left + (g.s - 1) * g.dilation,
+            y.bottom * g.stride_h - top + (g.r - 1) * g.dilation};
+  }
+
   const ConvGeometry* convolution() const override { return &geometry_; }
 
   double flops(std::span<const Shape>, Shape output) const override {

@@ -134,6 +134,10 @@ class ScaleChannels final : public Activated {
           fmt::format("a gate of {}x{}x{} does not fit the {}x{}x{} it scales", gate.w, gate.h, gate.c, x.w, x.h, x.c));
     return x;
   }
+  Window reads(std::size_t input, const Window& y, std::span<const Shape> inputs) const override {
+    const bool per_channel = input == 0 && inputs[0].h == 1 && inputs[0].w == 1;
+    return per_channel ? Window{} : y;
+  }
   double flops(std::span<const Shape>, Shape) const override { return 0; }  // darknet does not count them
 
  private:

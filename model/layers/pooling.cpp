@@ -1,8 +1,11 @@
 // [maxpool], [local_avgpool], [avgpool], [upsample], [reorg], [reorg3d].
 #include <fmt/format.h>
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/legacy_reorg.h"
+#include "kernels/spatial.h"
 #include "model/layers/layers.h"
 
 namespace rook {
@@ -16,6 +19,25 @@ Shape pooled(const PoolGeometry& g, Shape x) {
 
 double window_flops(const PoolGeometry& g, Shape y) {
   return static_cast<double>(g.size_h) * g.size_w * static_cast<double>(y.elements());
+}
+
+Window window_of(const PoolGeometry& g, const Window& y) {
+  const int offset = pool_offset(g);
+  return {y.left * g.stride_w - offset, y.top * g.stride_h - offset, y.right * g.stride_w - offset + g.size_w - 1,
+          y.bottom * g.stride_h - offset + g.size_h - 1};
+}
+
+// Rounded down also below zero.
+int floor_of(int value, int divisor) {
+  return value >= 0 ? value / divisor : -((divisor - 1 - value) / divisor);
+}
+
+Window enlarged(const Window& y, int stride) {
+  return {y.left * stride, y.top * stride, y.right * stride + stride - 1, y.bottom * stride + stride - 1};
+}
+
+Window reduced(const Window& y, int stride) {
+  return {floor_of(y.left, stride), floor_of(y.top, stride), floor_of(y.right, stride), floor_of(y.bottom, stride)};
 }
 
 class MaxPool final : public Op {
@@ -40,6 +62,7 @@ class MaxPool final : public Op {
                                    .mode = run.dinputs[0].mode},
                                   run.stream);
   }
+  Window reads(std::size_t, const Window& y, std::span<const Shape>) const override { return window_of(geometry_, y); }
   double flops(std::span<const Shape>, Shape y) const override { return window_flops(geometry_, y); }
 
  private:
@@ -60,6 +83,7 @@ class LocalAvgPool final : public Op {
         {.geometry = geometry_, .dy = run.doutput, .dx = run.dinputs[0].tensor, .mode = run.dinputs[0].mode},
         run.stream);
   }
+  Window reads(std::size_t, const Window& y, std::span<const Shape>) const override { return window_of(geometry_, y); }
   double flops(std::span<const Shape>, Shape y) const override { return window_flops(geometry_, y); }
 
  private:
@@ -76,6 +100,9 @@ class AvgPool final : public Op {
   void backward(const OpRun& run) const override {
     run.backend->avgpool_backward({.dy = run.doutput, .dx = run.dinputs[0].tensor, .mode = run.dinputs[0].mode},
                                   run.stream);
+  }
+  Window reads(std::size_t, const Window&, std::span<const Shape> inputs) const override {
+    return {0, 0, inputs[0].w - 1, inputs[0].h - 1};
   }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 };
@@ -101,6 +128,7 @@ class Upsample final : public Op {
                                     .mode = run.dinputs[0].mode},
                                    run.stream);
   }
+  Window reads(std::size_t, const Window& y, std::span<const Shape>) const override { return reduced(y, stride_); }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 
  private:
@@ -137,9 +165,30 @@ class ReorgLayer final : public Op {
                         .mode = run.dinputs[0].mode},
                        run.stream);
   }
+  Window reads(std::size_t, const Window& y, std::span<const Shape> inputs) const override {
+    if (legacy_) return scattered(y, inputs[0]);
+    return reverse_ ? reduced(y, stride_) : enlarged(y, stride_);
+  }
   double flops(std::span<const Shape>, Shape) const override { return 0; }
 
  private:
+  // darknet's own order puts the pixels of an output's channels far apart.
+  Window scattered(const Window& y, Shape x) const {
+    const Shape out = infer(std::span(&x, 1));
+    const Shape wide = reverse_ ? out : x, deep = reverse_ ? x : out;
+    const Tensor extents{.n = 1, .h = wide.h, .w = wide.w, .c = wide.c, .pitch = wide.c};
+    Window from{x.w, x.h, -1, -1};
+    for (int index = 0; index < static_cast<int>(wide.elements()); ++index) {
+      const int wide_pixel = legacy_place(extents, stride_, index).pixel, deep_pixel = index % (deep.h * deep.w);
+      const int to = reverse_ ? wide_pixel : deep_pixel, read = reverse_ ? deep_pixel : wide_pixel;
+      const int column = to % out.w, row = to / out.w;
+      if (column < y.left || column > y.right || row < y.top || row > y.bottom) continue;
+      from = {std::min(from.left, read % x.w), std::min(from.top, read / x.w), std::max(from.right, read % x.w),
+              std::max(from.bottom, read / x.w)};
+    }
+    return from;
+  }
+
   int stride_;
   bool legacy_, reverse_;
 };

@@ -123,8 +123,10 @@ TEST_CASE("rook inspect: fields") {
   CHECK(keys_of(inside) == Keys{"network", "width", "height", "classes", "layers", "parameters", "floats", "bflops",
                                 "ms", "activation_bytes", "workspace_bytes", "weight_bytes"});
   CHECK(inside["floats"] == 239894);
-  CHECK(keys_of(inside["layers"][0]) == Keys{"layer", "type", "inputs", "output", "parameters", "bflops", "ms"});
+  CHECK(keys_of(inside["layers"][0]) ==
+        Keys{"layer", "type", "inputs", "output", "parameters", "bflops", "bytes", "ms", "receptive_field", "stride"});
   CHECK(inside["layers"][0]["output"] == nlohmann::json{32, 32, 16});
+  CHECK(inside["layers"][0]["receptive_field"] == nlohmann::json{3, 3});
 }
 
 TEST_CASE("rook weights: to darknet's form and back, byte for byte") {
