@@ -93,7 +93,7 @@ def missing_words(page, tree):
 
 
 def missing_tests(page, tree):
-    found = [(number, pattern) for number, line in joined(parts(page.read_text())[1]) for pattern in re.findall(r'-tc="([^"]+)"', line)]
+    found = [(number, pattern) for number, line in joined(parts(page.read_text())[1]) for pattern in [p for quoted in re.findall(r'-tc="([^"]+)"', line) for p in quoted.split(",")]]
     return [(number, pattern) for number, pattern in found if not any(fnmatch.fnmatch(test, pattern) for test in tree.tests)]
 
 
