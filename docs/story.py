@@ -7,7 +7,6 @@ import json
 import math
 import os
 import pathlib
-import shutil
 import statistics
 import sys
 import time
@@ -38,55 +37,25 @@ def write_json(file, value):
 # ---- photos ----------------------------------------------------------------------------------------------------------
 
 
-def write_coco(coco, keep, photos, folder):
-    """The photos of a COCO file whose names are in `keep`, as links beside labels of their own."""
-    folder.mkdir(parents=True)
-    images = [image for image in coco["images"] if image["file_name"] in keep]
-    ids = {image["id"] for image in images}
-    boxes = [box for box in coco["annotations"] if box["image_id"] in ids]
-    for image in images:
-        os.symlink((photos / image["file_name"]).resolve(), folder / image["file_name"])
-    write_json(folder / LABELS, {"categories": coco["categories"], "images": images, "annotations": boxes})
-    print(f"{folder}: {len(images)} photos, {len(boxes)} boxes")
+def names_of(folder):
+    return [image["file_name"] for image in read(folder / LABELS)["images"]]
 
 
-def without_class(coco, name, into):
-    """One class of the photos has a single box, on a piece of another class."""
-    ids = {category["name"]: category["id"] for category in coco["categories"]}
-    if name in ids and into in ids:
-        for box in coco["annotations"]:
-            if box["category_id"] == ids[name]:
-                box["category_id"] = ids[into]
-    coco["categories"] = [category for category in coco["categories"] if category["name"] != name]
-    return coco
-
-
-def first_names(source, names):
+def list_first(args):
     """The training photos of the beginning: those of a list where there is one, else chosen by a hash of their names."""
-    chosen = source / "splits/v1_train.txt"
+    chosen, names = args.source / "splits/v1_train.txt", names_of(args.source / "train")
     if chosen.is_file():
-        return set(chosen.read_text().split())
-    return set(sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:FIRST_PHOTOS])
-
-
-def uploads(args):
-    source, out = args.source, args.out
-    for split in ("train", "valid", "test"):
-        coco = without_class(read(source / split / LABELS), "bishop", "black-bishop")
-        names = {image["file_name"] for image in coco["images"]}
-        first = first_names(source, names) & names if split == "train" else names
-        write_coco(coco, first, source / split, out / "first" / split)
-        if split == "train":
-            write_coco(coco, names - first, source / split, out / "more")
+        names = chosen.read_text().split()
+    else:
+        names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:FIRST_PHOTOS]
+    args.out.write_text("".join(name + "\n" for name in names))
 
 
 def future(args):
-    """Photos without their labels, and the labels apart."""
-    args.photos.mkdir(parents=True)
-    args.truth.mkdir(parents=True)
-    for image in read(args.labelled / LABELS)["images"]:
-        os.symlink((args.labelled / image["file_name"]).resolve(), args.photos / image["file_name"])
-    shutil.copyfile(args.labelled / LABELS, args.truth / LABELS)
+    """Photos without their labels."""
+    args.photos.mkdir()
+    for name in names_of(args.labelled):
+        os.symlink((args.labelled / name).resolve(), args.photos / name)
 
 
 # ---- boxes -----------------------------------------------------------------------------------------------------------
@@ -251,8 +220,8 @@ def main():
         return command
 
     path = pathlib.Path
-    add(uploads, source=path, out=path)
-    add(future, labelled=path, photos=path, truth=path)
+    add(list_first, source=path, out=path)
+    add(future, labelled=path, photos=path)
     add(ask, pid=int, log=path, photos=path, expected=path, json=path)
     add(proposals, folder=path, truth=path, json=path)
     add(check).add_argument("--small", action="store_true")

@@ -7,10 +7,11 @@ repository=$(dirname "$here")
 
 usage() {
   cat <<'TEXT'
-usage: docs/story.sh [--small] [--write] [--rook PROGRAM] [--out FOLDER] [--seed N] [--data FOLDER]
+usage: docs/story.sh [--small] [--write] [--again] [--rook PROGRAM] [--out FOLDER] [--seed N] [--data FOLDER]
 
   --small         rendered photos, a small network, few epochs: under a minute; shows that every step works
   --write         put the table into docs/transfer-learning.md (not with --small)
+  --again         remove what an earlier story left in the folder of --out
   --rook PROGRAM  the program (default: build/release/rook)
   --out FOLDER    a new folder for everything that is made (default: build/story)
   --seed N        of the trainings (default: 1)
@@ -24,11 +25,12 @@ say() { printf '\n== %s\n' "$*"; }
 die() { printf 'story: %s\n' "$*" >&2; exit 1; }
 skip() { printf 'story: skipped: %s\n' "$*" >&2; exit 77; }
 
-small='' write='' rook=$repository/build/release/rook out=$repository/build/story seed=1 data=${ROOK_ASSETS:-}
+small='' write='' again='' rook=$repository/build/release/rook out=$repository/build/story seed=1 data=${ROOK_ASSETS:-}
 while (($#)); do
   case $1 in
     --small) small=1 ;;
     --write) write=1 ;;
+    --again) again=1 ;;
     --rook | --out | --seed | --data)
       (($# > 1)) || die "$1 wants a value"
       printf -v "${1#--}" %s "$2"
@@ -45,10 +47,12 @@ command -v python3 >/dev/null || skip "there is no python3"
 [[ -n $small || -d $data/chess/train ]] ||
   skip "no photos: set ROOK_ASSETS to a folder with chess/{train,valid,test} and weights/, or take --small"
 rook=$(readlink -f "$rook")
-[[ ! -e $out || -z $(ls -A "$out") ]] || die "$out: exists and is not empty; name another folder with --out"
+[[ -z $again || ! -f $out/story.log ]] || rm -rf "$out"
+[[ ! -e $out || -z $(ls -A "$out") ]] || die "$out: exists and is not empty; name another folder with --out, or take --again"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 [[ -z $data ]] || data=$(readlink -f "$data")
+unset ROOK_DATA
 cd "$out"  # rook keeps data sets in data/ and runs in runs/
 exec > >(tee story.log) 2>&1
 server=''
@@ -64,35 +68,37 @@ rook() {
 }
 
 # ---- the photos ------------------------------------------------------------------------------------------------------
-# uploads/first: the photos of the beginning with their labels; uploads/more: those that come later; uploads/future:
-# photos whose labels nobody has drawn yet (they are kept apart in uploads/truth, to count what the model gets right).
+# first, more: how the photos of the beginning and those that come later are added. future: photos whose labels nobody has
+# drawn yet (those of the test split, without theirs; training never sees them).
 
 if [[ -n $small ]]; then
-  say "rendered photos and weights that were learnt elsewhere"
+  say "rendered photos, and weights that were learnt on others"
   size=128 train=(--arch rook-nano --size 128 --batch 4 --eval-every 4) epochs=(--epochs 8) times=(--repetitions 5)
-  rook synth chess --images 80 --size 160 --seed 1 --out uploads/first --quiet
-  rook synth chess --images 30 --size 160 --seed 2 --out uploads/rendered --quiet
-  rook synth chess --images 60 --size 160 --seed 3 --out uploads/elsewhere --quiet
-  mv uploads/rendered/train uploads/more
-  rook train --data uploads/elsewhere --from scratch "${train[@]}" --epochs 12 --seed 7 --out elsewhere
-  rook weights convert elsewhere imported.weights
-  imported=$out/imported.weights
+  rook synth chess --images 80 --size 160 --seed 1 --out rendered/first --quiet
+  rook synth chess --images 30 --size 160 --seed 2 --out rendered/more --quiet
+  rook synth chess --images 60 --size 160 --seed 3 --out rendered/others --quiet
+  rook train --data rendered/others --from scratch "${train[@]}" --epochs 12 --seed 7 --out others
+  rook weights convert others imported.weights
+  imported=$out/imported.weights first=(rendered/first) more=(rendered/more/train --split train)
+  test=rendered/first/test
 else
-  say "189 photos of a chess board, 100 more for later, weights that others trained"
   size=416 train=(--arch yolov4-tiny) epochs=() times=(--repetitions 50)
-  story uploads "$data/chess" uploads
+  story list_first "$data/chess" first.txt
+  # One class of these photos has a single box, on a black bishop.
+  first=("$data/chess" --merge bishop=black-bishop --train-list first.txt) more=("$data/chess" --merge bishop=black-bishop)
+  test=$data/chess/test
   for imported in "$data"/weights/yolov4-tiny{.conv.29,.weights,-voc-rebuilt.conv.29}; do
     [[ ! -f $imported ]] || break
   done
   [[ -f $imported ]] || die "$data/weights: no yolov4-tiny weights to start from"
 fi
-story future uploads/first/test uploads/future uploads/truth
+story future "$test" future
 
 # ---- 1. upload, and a version ----------------------------------------------------------------------------------------
 
 say "1. upload the labelled photos; a version of them, all of one size"
 rook data new chess
-for split in train valid test; do rook data add chess "uploads/first/$split" --split "$split"; done
+rook data add chess "${first[@]}"
 rook data version chess --resize "${size}x$size" --stretch
 rook data show chess/v1
 
@@ -106,8 +112,8 @@ rook compare runs/transfer runs/scratch --split valid --out first.html
 # ---- 3. more photos, and on from the own model -----------------------------------------------------------------------
 
 say "3. more photos, a new version, on from the own model"
-rook data add chess uploads/more --split train
-rook data add chess uploads/more --split train  # what is there already is found, and not added twice
+rook data add chess "${more[@]}"
+rook data add chess "${more[@]}"  # what is there already is found, and not added twice
 rook data version chess --resize "${size}x$size" --stretch
 rook data diff chess v1 v2
 rook train --data chess/v2 --from runs/transfer "${train[@]}" "${epochs[@]}" --seed "$seed" --out runs/continued
@@ -126,15 +132,15 @@ say "5a. an API"
 printf '$ rook serve --model runs/continued --port 0 &\n'
 "$rook" serve --model runs/continued --port 0 >serve.log 2>&1 </dev/null &
 server=$!
-rook detect --model runs/continued uploads/future --json detect.json --quiet
-story ask "$server" serve.log uploads/future detect.json api.json
+rook detect --model runs/continued future --json detect.json --quiet
+story ask "$server" serve.log future detect.json api.json
 kill -TERM "$server"
 wait "$server" || die "rook serve did not end well; see $out/serve.log"
 server=''
 
 say "5b. labels for photos to come: a person corrects instead of draws"
-rook label proposals uploads/future --model runs/continued --format coco
-story proposals proposals uploads/truth label.json
+rook label proposals future --model runs/continued --format coco
+story proposals proposals "$test" label.json
 rook data check chess/v2 --model runs/continued --json check.json >check.txt
 head -n 12 check.txt
 
