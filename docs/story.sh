@@ -115,7 +115,7 @@ say "3. more photos, a new version, on from the own model"
 rook data add chess "${more[@]}"
 rook data add chess "${more[@]}"  # what is there already is found, and not added twice
 rook data version chess --resize "${size}x$size" --stretch
-rook data diff chess v1 v2
+rook data diff chess/v1 v2
 rook train --data chess/v2 --from runs/transfer "${train[@]}" "${epochs[@]}" --seed "$seed" --out runs/continued
 
 # ---- 4. which is best, and is it chance ------------------------------------------------------------------------------
