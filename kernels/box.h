@@ -68,7 +68,8 @@ ROOK_HOST_DEVICE constexpr F aspect_difference(const Box<F>& prediction, const B
 }
 inline constexpr double kFourOverPiSquared = 0.40528473456935108577551785283891;
 
-// CIoU's trade-off alpha = v / (1 - IoU + v). Its gradient is not taken (paper, section "CIoU loss").
+// CIoU's trade-off alpha = v / (1 - IoU + v), a constant to the gradient, as in its authors' code; the paper does not
+// say. 1e-6: a perfect box has 0 / 0.
 template <class F>
 ROOK_HOST_DEVICE constexpr F ciou_alpha(const Box<F>& prediction, const Box<F>& truth) {
   const F difference = aspect_difference(prediction, truth);

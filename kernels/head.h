@@ -103,7 +103,7 @@ struct LossParts {
 //   iou_normalizer sum(1 - IoU-family) + obj_normalizer sum BCE(objectness) + cls_normalizer sum BCE(classes),
 //   positives counted over all heads; ignored: cells whose best IoU with any truth exceeds ignore_thresh and that no
 //   truth took. Each truth takes the best anchor by shape over all heads plus every anchor with shape IoU > iou_thresh
-//   in any head; the gradient of the box term is the true one (alpha of CIoU held constant, as its paper does).
+//   in any head; the gradient of the box term is the true one (alpha of CIoU held constant, as its authors do).
 // darknet: deltas as darknet.md 6.1-6.6 negated (dlogits = -delta), not divided by anything, times gradient_scale.
 struct YoloLoss {
   LossMode mode = LossMode::fixed;
