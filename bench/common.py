@@ -1,4 +1,4 @@
-"""What the comparisons share: calling rook and workers, pictures, facts about the machine, results and tables.
+"""What the comparisons share: calling rook and workers, facts about the machine, measuring in turn, results and tables.
 
 Standard library and numpy only.
 """
@@ -10,11 +10,9 @@ import os
 import pathlib
 import platform
 import statistics
-import struct
 import subprocess
 import sys
 import time
-import zlib
 
 import numpy as np
 
@@ -51,15 +49,24 @@ def threads():
     return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
+def precisions(device="cpu"):
+    """What rook is measured in: bf16 only where the device computes in it."""
+    if device == "cuda" or device == "auto" and os.path.exists("/dev/nvidiactl"):
+        return ["f32", "bf16"]
+    flags = pathlib.Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
+    return ["f32", "bf16"] if "avx512_bf16" in flags else ["f32"]
+
+
 def environment(**more):
     return {**os.environ, "OMP_NUM_THREADS": str(threads()), **more}
 
 
-def run_program(command, env=None):
-    """Standard output of a command; its own words when it fails."""
-    done = subprocess.run([str(c) for c in command], env=env or environment(), capture_output=True, text=True)
+def run_program(command, env=None, says=False):
+    """Standard output of a command; its own words when it fails, unless what it says is shown at once."""
+    done = subprocess.run([str(c) for c in command], env=env or environment(), stdout=subprocess.PIPE,
+                          stderr=None if says else subprocess.PIPE, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stderr.strip()}")
+        raise RuntimeError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{(done.stderr or 'its words stand above').strip()}")
     return done.stdout
 
 
@@ -75,10 +82,10 @@ def rook_bench(what, *arguments, **env):
     return report | row
 
 
-def worker(script, arguments, **env):
+def worker(script, arguments, says=False, **env):
     """Runs `script worker ARGUMENTS` in a process of its own, so that its peak memory is its own; the JSON it prints."""
     program = pathlib.Path(script).resolve()
-    return json.loads(run_program([sys.executable, program, "worker", *arguments], environment(**env)))
+    return json.loads(run_program([sys.executable, program, "worker", *arguments], environment(**env), says))
 
 
 def peak_megabytes():
@@ -134,12 +141,20 @@ def dumps(result):
     return rest[:-2] + ',\n "rows": [\n  ' + ",\n  ".join(json.dumps(row) for row in rows) + "\n ]\n}\n"
 
 
+def replace_text(file, text):
+    """Whole or not at all: written beside the file, then renamed."""
+    file = pathlib.Path(file)
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside.write_text(text)
+    os.replace(beside, file)
+
+
 def save(name, result):
     """bench/results/NAME-DATE.json; its name is also added to the list $ROOK_BENCH_LIST, of which the report is made."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     stamp = result["date"].replace("-", "").replace(":", "")
     file = RESULTS / f"{name}-{stamp}.json"
-    file.write_text(dumps(result))
+    replace_text(file, dumps(result))
     say(f"written: {file.relative_to(ROOT)}")
     if listed := os.environ.get("ROOK_BENCH_LIST"):
         with open(listed, "a") as out:
@@ -175,29 +190,83 @@ def timing(seconds, images):
 FIGURES = ("ms_median", "ms_min", "ms_max", "images_per_s", "peak_mb")
 
 
+ROUNDS = 5
+UNSTEADY = 1.15  # the slowest round's median over the fastest's: above it, something else was running
+BUSY_PERCENT = 5  # of all cores, taken by other programs: what is said
+
+
+class OtherLoad:
+    """How much of the cores other programs took, from its making to percent(): of all time that was not idle, what was
+    neither this process's nor that of children that have ended. None where Linux does not say."""
+
+    def __init__(self):
+        self.start = self.now()
+
+    @staticmethod
+    def now():
+        try:
+            line = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+        except OSError:
+            return None
+        user, nice, system, idle, wait, irq, soft, stolen = map(int, line)
+        times = os.times()
+        own = times.user + times.system + times.children_user + times.children_system
+        ticks = os.sysconf("SC_CLK_TCK")
+        busy = user + nice + system + irq + soft + stolen
+        return busy / ticks, (busy + idle + wait) / ticks, own
+
+    def percent(self):
+        end = self.now()
+        if not self.start or not end or end[1] <= self.start[1]:
+            return None
+        busy, whole, own = (b - a for a, b in zip(self.start, end))
+        return round(max(0.0, 100 * (busy - own) / whole), 1)
+
+
+def unsteady(measured):
+    """Names of the contestants whose rounds differ by more than noise."""
+    medians = {name: [f["ms_median"] for f in rounds] for name, rounds in measured.items()}
+    return [name for name, ms in medians.items() if max(ms) > UNSTEADY * min(ms)]
+
+
+def warnings(result):
+    """What a reader must know of a result before believing it; empty on a quiet machine."""
+    said = []
+    if names := unsteady(result.get("measured", {})):
+        said.append(f"rounds differ by more than {100 * (UNSTEADY - 1):.0f} %: {', '.join(names)}")
+    if (load := result.get("other_load_percent")) is not None and load > BUSY_PERCENT:
+        said.append(f"other programs took {load:.0f} % of the cores meanwhile")
+    return said
+
+
 def in_turn(contestants, rounds):
-    """Measures every contestant once per round, one after the other: {name: [figures of round 1, 2, ...]}.
+    """Measures every contestant once per round, one after the other. What a result file keeps of it: "measured" {name:
+    [figures of round 1, 2, ...]}, "left_out" {name: why}, "rounds", "other_load_percent".
 
     `contestants` maps a name to a function that measures once. One that fails in the first round is left out with a
     word; a failure later is an error.
     """
-    measured = {name: [] for name in contestants}
+    measured, left_out, load = {name: [] for name in contestants}, {}, OtherLoad()
     for number in range(rounds):
         for name, measure in contestants.items():
-            if measured[name] is None:
+            if name in left_out:
                 continue
             try:
                 figures = measure()
             except RuntimeError as error:
                 if number > 0 or name.startswith("rook"):
                     raise
-                say(f"{name}: left out: {str(error).splitlines()[-1]}")
-                measured[name] = None
+                left_out[name] = str(error).splitlines()[-1]
+                say(f"{name}: left out: {left_out[name]}")
                 continue
             measured[name].append({key: round(figures[key], 3) for key in FIGURES})
             say(f"round {number + 1}/{rounds}  {name:<42} {figures['ms_median']:9.2f} ms "
                 f"(min {figures['ms_min']:.2f}, max {figures['ms_max']:.2f})  {figures['images_per_s']:7.1f} photos/s")
-    return {name: figures for name, figures in measured.items() if figures is not None}
+    result = {"rounds": rounds, "measured": {name: figures for name, figures in measured.items() if figures}, "left_out": left_out,
+              "other_load_percent": load.percent()}
+    for text in warnings(result):
+        say(f"not a quiet machine: {text}")
+    return result
 
 
 def speed(figures):
@@ -216,7 +285,7 @@ def ratios(measured, ours, rivals):
 
 
 def speed_rows(measured):
-    """Rows of a table: name, photos/s, median ms of the rounds, extremes over all rounds."""
+    """Rows of a table: name, photos/s and ms as medians of the rounds, the extremes over all rounds."""
     return [[name, f"{speed(f):.1f}", f"{statistics.median(x['ms_median'] for x in f):.2f}",
              f"{min(x['ms_min'] for x in f):.2f}", f"{max(x['ms_max'] for x in f):.2f}"] for name, f in measured.items()]
 
@@ -264,103 +333,26 @@ def memory_rows(measured, started):
 MEMORY_HEADER = ["", "peak memory, MB", "s from start to first boxes"]
 
 
-def print_inference(result):
-    """Tables of a comparison of inference."""
-    print_table(f"Inference, {result['arch']} at {result['size']}, one photo", SPEED_HEADER, speed_rows(result["measured"]))
+def print_comparison(result, title):
+    """Tables of a comparison whose contestants were measured in turn."""
+    print_table(title, SPEED_HEADER, speed_rows(result["measured"]))
     ratio_lines(result["ratios"])
-    print_table("Memory and start", MEMORY_HEADER, memory_rows(result["measured"], result["start_s"]))
+    if "start_s" in result:
+        print_table("Memory and start", MEMORY_HEADER, memory_rows(result["measured"], result["start_s"]))
+    for text in warnings(result):
+        print(f"\n**Not a quiet machine:** {text}")
     caption(result)
 
 
-# ---- pictures -------------------------------------------------------------------------------------------------------
+def print_inference(result):
+    print_comparison(result, f"Inference, {result['arch']} at {result['size']}, one photo")
 
 
-def picture(size, seed=1):
-    """[size, size, 3] u8: smooth colours, rectangles and a little noise, so that a network finds something to answer."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[0:size, 0:size] / size
-    image = np.empty((size, size, 3))
-    for channel in range(3):
-        fx, fy, phase = random.uniform(1, 9), random.uniform(1, 9), random.uniform(0, 6.28)
-        image[..., channel] = 128 + 90 * np.sin(6.28 * (fx * x + fy * y) + phase)
-    for _ in range(40):
-        left, top = random.integers(0, size, 2)
-        width, height = random.integers(8, size // 3, 2)
-        image[top:top + height, left:left + width] = random.uniform(0, 255, 3)
-    image += random.normal(0, 12, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
-
-
-def write_png(file, pixels):
-    """[height, width, 3] u8 RGB."""
-    height, width, _ = pixels.shape
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + pixels[y].tobytes() for y in range(height))
-    pathlib.Path(file).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-                                   chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
-
-
-def gate_picture(folder, size):
-    """The picture that contestants must agree about, as a PNG and as an array: their files."""
-    image = picture(size)
-    png, pixels = f"{folder}/picture.png", f"{folder}/picture.npy"
-    write_png(png, image)
-    np.save(pixels, image)
-    return png, pixels
-
-
-# ---- agreement ------------------------------------------------------------------------------------------------------
-
-def rook_boxes(cfg, weights, png, conf):
-    """[K, 6]: class, score, left, top, width, height in pixels. No suppression, and no resizing as the picture has the
-    network's size."""
-    found = rook_json("detect", "--model", f"{cfg}:{weights}", "--conf", repr(float(conf)), "--nms-threshold", "1", "--classes", "all",
-                      "--resize", "align-corners", "--precision", "f32", "--quiet", png)[0]["detections"]
-    return np.array([[d["class_id"], d["score"], *d["box"]] for d in found]).reshape(-1, 6)
-
-
-def clipped(centre_boxes, size):
-    """Relative centre boxes [K, 4] as left, top, width, height in pixels, cut at the edges as rook does."""
-    low = np.clip((centre_boxes[:, :2] - centre_boxes[:, 2:] / 2) * size, 0, size)
-    high = np.clip((centre_boxes[:, :2] + centre_boxes[:, 2:] / 2) * size, 0, size)
-    return np.concatenate([low, high - low], axis=1)
-
-
-def quiet_threshold(scores, low=1500, high=2500):
-    """A confidence in the widest gap between the scores of rank `low` and `high`: rounding moves no box across it."""
-    ranked = np.sort(scores.ravel())[::-1]
-    window = ranked[min(low, len(ranked) // 4):min(high, len(ranked) // 2)]
-    at = int(np.argmax(window[:-1] - window[1:]))
-    return float((window[at] + window[at + 1]) / 2)
-
-
-def compare(theirs, ours, score_tolerance, box_tolerance):
-    """Finds for each of their boxes the nearest of ours of the same class. Returns the largest difference of the scores,
-    and of the boxes over their larger side (at least 32 pixels). Dies when one has no partner within the tolerances."""
-    worst_score = worst_box = 0.0
-    for kind in np.unique(theirs[:, 0]):
-        a, b = theirs[theirs[:, 0] == kind], ours[ours[:, 0] == kind]
-        if len(b) == 0:
-            die(f"outputs differ: rook finds no box of class {int(kind)}")
-        size = np.maximum(a[:, None, 4:6].max(axis=2), 32)
-        box = np.abs(a[:, None, 2:] - b[None, :, 2:]).max(axis=2) / size
-        score = np.abs(a[:, None, 1] - b[None, :, 1])
-        nearest = np.argmin(np.maximum(score / score_tolerance, box / box_tolerance), axis=1)
-        if len(np.unique(nearest)) != len(a):
-            die(f"outputs differ: boxes of class {int(kind)} share a partner")
-        rows = np.arange(len(a))
-        worst_score = max(worst_score, float(score[rows, nearest].max()))
-        worst_box = max(worst_box, float(box[rows, nearest].max()))
-    if not (worst_score <= score_tolerance and worst_box <= box_tolerance):
-        die(f"outputs differ: score by up to {worst_score:.2e}, box by up to {worst_box:.2e} of its size")
-    return {"boxes": len(theirs), "score_difference": worst_score, "box_difference": worst_box}
+# ---- command line ---------------------------------------------------------------------------------------------------
 
 
 def arguments(description, steps):
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each is measured, in turn")
     parser.add_argument("--steps", type=int, default=steps, help="timed runs per measurement, after two that do not count")
     return parser

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tarfile
 
+import agree
 import common
 import darknet
 
@@ -263,7 +264,7 @@ def main():
             some(pathlib.Path(log).read_text(errors="replace"))
         case ["model", folder, network, photo]:
             cfg, weights, size = darknet.prepare(folder, common.ROOT / "model" / "zoo" / f"{network}.cfg")
-            common.write_png(photo, common.picture(size))
+            agree.write_png(photo, agree.picture(size))
             print(f"{cfg}:{weights}")
         case ["bench", file]:
             bench(file)

@@ -115,7 +115,7 @@ def train(device, cfg, weights, batch, steps, mode):
         groups = [{key: group[key] for key in ("params", "weight_decay")} for group in trainer.optimizer.param_groups]
         trainer.optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
     if way == "compiled":
-        trainer.model = torch.compile(trainer.model, mode="max-autotune")
+        trainer.forward = torch.compile(trainer.model, mode="max-autotune")
     return timed(torch, device, trainer.step, steps, batch)
 
 

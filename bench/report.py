@@ -24,7 +24,8 @@ class Results:
 
     def __init__(self, files):
         self.infer, self.train, self.memory = {}, {}, {}  # of comparisons: {(arch, rival): result}
-        self.ops = self.net = self.parts = None
+        self.ops = self.net = self.parts = self.torch_ops = None
+        self.warnings = []
         self.heading = None
         for file in files:
             self.add(json.loads(pathlib.Path(file).read_text()))
@@ -32,8 +33,9 @@ class Results:
     def add(self, result):
         self.heading = self.heading or result
         kind, rows = result["bench"], "rows" in result
+        self.warnings += [f"{label(result)}: {text}" for text in common.warnings(result)]
         if rows:
-            setattr(self, {"ops": "ops", "net": "net", "train": "parts"}[kind], result)
+            setattr(self, {"ops": "ops", "net": "net", "train": "parts", "torch-ops": "torch_ops"}[kind], result)
         else:
             getattr(self, kind)[result["arch"], rival_of(result)] = result
 
@@ -57,6 +59,11 @@ class Results:
         return found or self.heading["versions"]
 
 
+def label(result):
+    """What a result is about, in a few words."""
+    return " ".join(filter(None, (result["bench"], result.get("arch"), rival_of(result) if "versions" in result else "")))
+
+
 def rival_of(result):
     for name in ("torch", "opencv", "onnxruntime", "darknet"):
         if name in result["versions"]:
@@ -75,7 +82,7 @@ def milliseconds(rounds):
 def comparison_rows(results):
     """[what, rook, rival, ratio] for each comparison, in each precision of rook."""
     rows = []
-    for kind, unit in (("infer", "one photo"), ("train", "training step")):
+    for kind, unit in (("infer", "inference"), ("train", "training step")):
         for (arch, _), result in getattr(results, kind).items():
             for r in result["ratios"]:
                 if not r:
@@ -100,7 +107,7 @@ def memory_rows(results):
         rivals = {n: p for n, p in peak.items() if not is_rook(n) and p > 0}
         if rivals and "rook f32" in peak:
             best = min(rivals, key=rivals.get)
-            rows.append([f"peak memory, one photo, {arch}, MB", f"rook f32: {peak['rook f32']:.0f}", f"{best}: {rivals[best]:.0f}",
+            rows.append([f"peak memory of inference, {arch}, MB", f"rook f32: {peak['rook f32']:.0f}", f"{best}: {rivals[best]:.0f}",
                          f"{rivals[best] / peak['rook f32']:.2f}"])
         started = result.get("start_s", {})
         for name, seconds in started.items():
@@ -130,8 +137,20 @@ def conv_rows(results):
     return rows
 
 
+def torch_rows(results):
+    """Our operations over PyTorch's on the same tensors, by kind, type and batch."""
+    cases = {}
+    for row in results.torch_ops["rows"] if results.torch_ops else []:
+        if "over_torch" in row:
+            kind = row["op"].split(",")[0].removesuffix("_forward").removesuffix("_backward").removesuffix("_update")
+            cases.setdefault((kind.split()[0] if kind.startswith("activation") else kind, row["type"], row["batch"]), []).append(row["over_torch"])
+    return [[kind, dtype, batch, len(found), f"{geomean(found):.2f}", f"{min(found):.2f}-{max(found):.2f}"]
+            for (kind, dtype, batch), found in cases.items()]
+
+
 COMPARISON_HEADER = ["", "rook", "rival", "ratio (rounds)"]
-CONV_HEADER = ["", "type", "batch", "shapes", "ours over the best library, geometric mean", "range"]
+CONV_HEADER = ["our convolutions", "type", "batch", "shapes", "over the best library, geometric mean", "range"]
+TORCH_HEADER = ["operations on PyTorch's tensors", "type", "batch", "cases", "over PyTorch, geometric mean", "range"]
 
 
 def markdown_table(header, rows):
@@ -142,12 +161,19 @@ def markdown_table(header, rows):
 def markdown(results):
     h = results.heading
     versions = ", ".join(f"{n} {v.removeprefix(n).strip()}" for n, v in results.versions().items())
-    parts = [f"{h['device']}, {h['threads']} threads; {versions}; commit {h['commit']}; {h['date']}. Ratios above 1: rook is faster, or smaller. "
+    rounds = {r["rounds"] for group in (results.infer, results.train) for r in group.values() if "rounds" in r}
+    taken = f" Medians of {' or '.join(map(str, sorted(rounds)))} rounds, in turn." if rounds else ""
+    parts = [f"{h['device']}, {h['threads']} threads; {versions}; commit {h['commit']}; {h['date']}.{taken} Ratios above 1: rook is faster, or "
+             "smaller; in brackets the least and the most of the rounds. "
              "Made by `./run bench`; how it is measured: [bench/README.md](bench/README.md)."]
+    if results.warnings:
+        parts.append("**The machine was not quiet**, read with care: " + "; ".join(results.warnings) + ".")
     if rows := comparison_rows(results) + memory_rows(results):
         parts.append(markdown_table(COMPARISON_HEADER, rows))
     if rows := conv_rows(results):
         parts.append(markdown_table(CONV_HEADER, rows))
+    if rows := torch_rows(results):
+        parts.append(markdown_table(TORCH_HEADER, rows))
     return "\n\n".join(parts)
 
 
@@ -157,7 +183,7 @@ def put_between_markers(file, text):
         common.die(f"{file}: needs the lines {BEGIN} and {END}, once each, where the table goes")
     before, rest = whole.split(BEGIN)
     after = rest.split(END)[1]
-    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    common.replace_text(file, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 def main():
@@ -171,7 +197,7 @@ def main():
     if options.readme:
         put_between_markers(pathlib.Path(options.readme), text)
     if options.html:
-        pathlib.Path(options.html).write_text(report_html.page(results, text))
+        common.replace_text(options.html, report_html.page(results, text))
         common.say(f"written: {options.html}")
     if not options.readme and not options.html:
         print(text)

@@ -126,7 +126,7 @@ def markdown_tables(text):
             split = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
             out.append(table(split[0], split[2:]))
         else:
-            out.append(f"<p>{html.escape(block).replace('[bench/README.md](bench/README.md)', 'bench/README.md')}</p>")
+            out.append(f"<p>{html.escape(block.replace('**', '')).replace('[bench/README.md](bench/README.md)', 'bench/README.md')}</p>")
     return "\n".join(out)
 
 
@@ -160,6 +160,12 @@ def sections(results):
         yield (f"Parts of training, {row['network']} {row['precision']}, batch {row['batch']}",
                f"Each alone; a whole step: {row['images_per_s']:.1f} photos/s. Photos are loaded once, before training.",
                bars([(n.removeprefix("rook "), v, v, v, True) for n, v in parts.items()], "photos/s"))
+    if results.torch_ops:
+        for batch in dict.fromkeys(r["batch"] for r in results.torch_ops["rows"]):
+            rows = [(f"{r['op']} {r['case']} {r['type']}", r["over_torch"], r["over_torch_min"], r["over_torch_max"], True)
+                    for r in results.torch_ops["rows"] if "over_torch" in r and r["batch"] == batch]
+            yield (f"Operations over PyTorch's, on the same tensors, batch {batch}",
+                   "Above 1: rook is faster. Lines: from the worst to the best pair of samples.", bars(rows, "x", 2))
     if results.ops:
         for product in results.ops["ceilings"].get("products", []):
             yield (f"Roofline, {product['type']}", "A point is one operation; its name is shown when pointed at.",

@@ -13,7 +13,6 @@ import argparse
 import common
 
 NETWORKS = ("yolov4-tiny", "yolo-fastest-1.1-xl")
-PRECISIONS = ("f32", "bf16")
 
 
 def ops(options):
@@ -31,7 +30,7 @@ def rows_of(report, *keys):
 def net(options):
     rows, starts = [], {}
     for network in options.arch:
-        for precision in PRECISIONS:
+        for precision in common.precisions(options.device):
             for batch in options.batch.split(","):  # a process each: peak memory is that of its own batch size
                 flags = ["net", "--device", options.device, "--arch", network, "--precision", precision, "--batch", batch]
                 flags += ["--repetitions", str(options.steps), "--starts", "5" if batch == "1" else "0"]
@@ -45,7 +44,7 @@ def net(options):
 
 def train(options):
     rows = []
-    for precision in PRECISIONS:
+    for precision in common.precisions(options.device):
         report = common.rook_json("bench", "train", "--device", options.device, "--arch", "yolov4-tiny", "--classes", "12", "--batch", "8",
                                   "--precision", precision, "--repetitions", str(options.steps), "--parts")
         rows += rows_of(report, "network", "precision")

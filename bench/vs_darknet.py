@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 
+import agree
 import common
 import darknet
 
@@ -42,8 +43,8 @@ def detect(folder, cfg, weights, png, threshold, runs):
 
 def gate(folder, cfg, weights, png):
     """darknet rounds to whole percents: counts must be equal, and percentages within one."""
-    scores = common.rook_boxes(cfg, weights, png, 0.001)[:, 1]
-    threshold = common.quiet_threshold(scores, 200, 400)
+    scores = agree.rook_boxes(cfg, weights, png, 0.001)[:, 1]
+    threshold = agree.quiet_threshold(scores, 200, 400)
     flags = ["--model", f"{cfg}:{weights}", "--conf", repr(threshold), "--nms", "plain", "--nms-threshold", "0.45", "--classes", "all",
              "--resize", "align-corners", "--precision", "f32", "--quiet", png]
     ours = sorted((d["class_id"], 100 * d["score"]) for d in common.rook_json("detect", *flags)[0]["detections"])
@@ -66,7 +67,7 @@ def main():
     result = common.heading(darknet=version or "unknown")
     with tempfile.TemporaryDirectory() as folder:
         cfg, weights, size = darknet.prepare(folder, common.ROOT / "model" / "zoo" / f"{ARCH}.cfg")
-        png, _ = common.gate_picture(folder, size)
+        png, _ = agree.gate_picture(folder, size)
         for name, text in (("names.txt", "".join(f"c{i}\n" for i in range(80))), ("names.data", f"names={folder}/names.txt\n")):
             with open(f"{folder}/{name}", "w") as file:
                 file.write(text)
@@ -83,14 +84,11 @@ def main():
             return common.timing(seconds[WARM_UP:], 1) | {"peak_mb": 0}
 
         contestants = {"rook f32, one thread": rook(OMP_NUM_THREADS="1"), "darknet f32": theirs, "rook f32": rook()}
-        measured = common.in_turn(contestants, options.rounds)
-    found = [common.ratios(measured, ours, ["darknet f32"]) for ours in ("rook f32, one thread", "rook f32")]
-    result |= {"bench": "infer", "arch": ARCH, "size": size, "batch": 1, "steps": options.steps, "agreement": agreement,
-               "measured": measured, "ratios": found}
+        found = common.in_turn(contestants, options.rounds)
+    ratios = [common.ratios(found["measured"], ours, ["darknet f32"]) for ours in ("rook f32, one thread", "rook f32")]
+    result |= {"bench": "infer", "arch": ARCH, "size": size, "batch": 1, "steps": options.steps, "agreement": agreement, "ratios": ratios} | found
     common.save(f"darknet-infer-{ARCH}", result)
-    common.print_table(f"Inference, {ARCH} at {size}, one photo, beside darknet", common.SPEED_HEADER, common.speed_rows(measured))
-    common.ratio_lines(found)
-    common.caption(result)
+    common.print_comparison(result, f"Inference, {ARCH} at {size}, one photo, beside darknet")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 
+import agree
 import common
 import darknet
 import onnx_file
@@ -61,13 +62,13 @@ def worker_first(file, cfg, pixels):
 def worker_gate(file, cfg, weights, png, pixels):
     logits, image = first(file, pixels)
     boxes, scores = darknet.decode(logits, darknet.read_cfg(cfg), len(image))
-    conf = common.quiet_threshold(scores)
+    conf = agree.quiet_threshold(scores)
     which, kind = np.nonzero(scores > conf)
-    theirs = np.column_stack([kind, scores[which, kind], common.clipped(boxes[which], len(image))])
-    ours = common.rook_boxes(cfg, weights, png, conf)
+    theirs = np.column_stack([kind, scores[which, kind], agree.clipped(boxes[which], len(image))])
+    ours = agree.rook_boxes(cfg, weights, png, conf)
     if len(ours) != len(theirs):
         common.die(f"outputs differ: {len(ours)} boxes of rook, {len(theirs)} of onnxruntime above {conf}")
-    return common.compare(theirs, ours, SCORE_TOLERANCE, BOX_TOLERANCE)
+    return agree.compare(theirs, ours, SCORE_TOLERANCE, BOX_TOLERANCE)
 
 
 def worker_version():
@@ -96,7 +97,7 @@ def main():
         cfg, weights, size = darknet.prepare(folder, ZOO / f"{options.arch}.cfg")
         file = f"{folder}/{options.arch}.onnx"
         onnx_file.write(file, cfg, weights)
-        png, pixels = common.gate_picture(folder, size)
+        png, pixels = agree.gate_picture(folder, size)
         agreement = ask("gate", file, cfg, weights, png, pixels)
         common.say(f"agreement: {agreement}")
         steps = str(options.steps)
@@ -104,12 +105,13 @@ def main():
         def rook(precision):
             return lambda: common.rook_bench("net", "--arch", options.arch, "--batch", "1", "--precision", precision, "--repetitions", steps)
 
-        contestants = {"rook f32": rook("f32"), "onnxruntime f32": lambda: ask("infer", file, size, steps), "rook bf16": rook("bf16")}
-        measured = common.in_turn(contestants, options.rounds)
+        contestants = {"onnxruntime f32": lambda: ask("infer", file, size, steps)}
+        contestants |= {f"rook {precision}": rook(precision) for precision in common.precisions()}
+        found = common.in_turn(contestants, options.rounds)
         started = common.starts(cfg, weights, png, {"onnxruntime f32": lambda: ask("first", file, cfg, pixels)})
-    found = [common.ratios(measured, ours, ["onnxruntime f32"]) for ours in ("rook f32", "rook bf16")]
+    ratios = [common.ratios(found["measured"], f"rook {precision}", ["onnxruntime f32"]) for precision in common.precisions()]
     result |= {"bench": "infer", "arch": options.arch, "size": size, "batch": 1, "steps": options.steps, "agreement": agreement,
-               "measured": measured, "ratios": found, "start_s": started}
+               "ratios": ratios, "start_s": started} | found
     common.save(f"onnxruntime-infer-{options.arch}", result)
     common.print_inference(result)
 

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 
+import agree
 import common
 import darknet
 
@@ -57,12 +58,12 @@ def worker_gate(cfg, weights, png, pixels):
     image = np.load(pixels)
     rows = Net(cfg, weights)(np.ascontiguousarray(image.transpose(2, 0, 1)[None].astype("f4") / 255))
     boxes, scores = rows[:, :4], rows[:, 5:]
-    conf = common.quiet_threshold(scores[scores > 0])
+    conf = agree.quiet_threshold(scores[scores > 0])
     which, kind = np.nonzero(scores > conf)
-    theirs = np.column_stack([kind, scores[which, kind], common.clipped(boxes[which], len(image))])
+    theirs = np.column_stack([kind, scores[which, kind], agree.clipped(boxes[which], len(image))])
     if len(theirs) < LEAST_BOXES:
         common.die(f"only {len(theirs)} boxes of OpenCV to compare")
-    return common.compare(theirs, common.rook_boxes(cfg, weights, png, conf), SCORE_TOLERANCE, BOX_TOLERANCE)
+    return agree.compare(theirs, agree.rook_boxes(cfg, weights, png, conf), SCORE_TOLERANCE, BOX_TOLERANCE)
 
 
 def worker_first(cfg, weights, pixels):
@@ -96,7 +97,7 @@ def main():
     result = common.heading(**ask("version"))
     with tempfile.TemporaryDirectory() as folder:
         cfg, weights, size = darknet.prepare(folder, ZOO / f"{options.arch}.cfg")
-        png, pixels = common.gate_picture(folder, size)
+        png, pixels = agree.gate_picture(folder, size)
         agreement = ask("gate", cfg, weights, png, pixels)
         common.say(f"agreement: {agreement}")
         steps = str(options.steps)
@@ -105,12 +106,13 @@ def main():
             return lambda: common.rook_bench("net", "--arch", options.arch, "--batch", "1", "--precision", precision,
                                             "--repetitions", steps)
 
-        contestants = {"rook f32": rook("f32"), "OpenCV dnn f32": lambda: ask("infer", cfg, weights, steps), "rook bf16": rook("bf16")}
-        measured = common.in_turn(contestants, options.rounds)
+        contestants = {"OpenCV dnn f32": lambda: ask("infer", cfg, weights, steps)}
+        contestants |= {f"rook {precision}": rook(precision) for precision in common.precisions()}
+        found = common.in_turn(contestants, options.rounds)
         started = common.starts(cfg, weights, png, {"OpenCV dnn f32": lambda: ask("first", cfg, weights, pixels)})
-    found = [common.ratios(measured, ours, ["OpenCV dnn f32"]) for ours in ("rook f32", "rook bf16")]
+    ratios = [common.ratios(found["measured"], f"rook {precision}", ["OpenCV dnn f32"]) for precision in common.precisions()]
     result |= {"bench": "infer", "arch": options.arch, "size": size, "batch": 1, "steps": options.steps, "agreement": agreement,
-               "measured": measured, "ratios": found, "start_s": started}
+               "ratios": ratios, "start_s": started} | found
     common.save(f"opencv-infer-{options.arch}", result)
     common.print_inference(result)
 

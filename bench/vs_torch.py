@@ -1,35 +1,35 @@
 #!/usr/bin/env python3
-"""rook beside PyTorch on the CPU: training, inference, memory.
+"""rook beside PyTorch: training, inference, memory, single operations; on the CPU, or on a GPU with --device cuda.
 
-    vs_torch.py train [--batch 8] [--classes 12]     whole training steps of yolov4-tiny at 416
-    vs_torch.py infer [--arch yolov4-tiny ...]       one photo: forward and decoding
-    vs_torch.py memory [--batch 16]                  peak memory of a whole training process
+    vs_torch.py train [--arch yolov4-tiny] [--batch 8] [--classes 12]   whole training steps
+    vs_torch.py infer [--arch yolov4-tiny ...]                          one photo: forward and decoding
+    vs_torch.py memory [--batch 16]                                     peak memory of a whole training process
+    vs_torch.py ops [--filter TEXT]                                     rook's operations on PyTorch's own tensors
 
-Before anything is timed, both must give the same boxes for the same picture and random weights. bench/README.md says
-what is compared with what. Every measurement is a process of its own; the program of rook is $ROOK.
+Before anything is timed, both must give the same boxes for the same picture and random weights, the same loss and
+gradient, or the same result. bench/README.md says what is compared with what. Every measurement is a process of its
+own (torch_worker.py, torch_ops.py); the program of rook is $ROOK.
 """
 
-import json
 import pathlib
-import sys
+import statistics
 import tempfile
-import time
 
-import numpy as np
-
+import agree
 import common
 import darknet
+from torch_worker import Trainer, seconds_of, start_torch  # noqa: F401  bench/gpu_torch.py takes them from here
 
 ZOO = common.ROOT / "model" / "zoo"
-WARM_UP = 2
-SCORE_TOLERANCE, BOX_TOLERANCE = 2e-5, 1e-4  # f32 sums in another order; a box over its size
 
 # Name: (precision and way, kernels as PyTorch chooses them). PyTorch 1.13 takes its AVX2 kernels on AVX-512 machines unless
 # told otherwise; it is told, and one mode is left as it is to show the difference.
 TRAIN_MODES = {
     "torch f32": ("f32 nchw", False),
     "torch f32 channels_last": ("f32 nhwc", False),
+    "torch f32 compiled": ("f32 compiled", False),
     "torch bf16 autocast channels_last": ("bf16 nhwc", False),
+    "torch bf16 autocast compiled": ("bf16 compiled", False),
     "torch bf16 autocast channels_last, default kernels": ("bf16 nhwc", True),
 }
 INFER_MODES = {
@@ -37,171 +37,59 @@ INFER_MODES = {
     "torch f32 channels_last": ("f32 nhwc", False),
     "torch f32 traced, frozen": ("f32 jit", False),
     "torch f32 traced, optimize_for_inference": ("f32 optimized", False),
+    "torch f32 compiled": ("f32 compiled", False),
     "torch bf16 channels_last": ("bf16 nhwc", False),
     "torch bf16 traced, frozen": ("bf16 jit", False),
+    "torch bf16 compiled": ("bf16 compiled", False),
     "torch bf16 channels_last, default kernels": ("bf16 nhwc", True),
 }
 
 
+def wide_vectors():
+    return "avx512vl" in pathlib.Path("/proc/cpuinfo").read_text()
+
+
 def kernels(default):
     """Environment of a mode: the widest vectors PyTorch has for this processor, or what it chooses itself."""
-    wide = "avx512vl" in pathlib.Path("/proc/cpuinfo").read_text()
-    return {"ATEN_CPU_CAPABILITY": "avx512"} if wide and not default else {}
+    return {"ATEN_CPU_CAPABILITY": "avx512"} if wide_vectors() and not default else {}
 
 
-# ---- in the process of a measurement: the only code that needs torch --------------------------------------------------
+def cpu_modes(modes):
+    """Those that make sense on this processor: bf16 where it computes in it, PyTorch's own choice where it is another."""
+    precisions = common.precisions()
+    return {name: (mode, default) for name, (mode, default) in modes.items()
+            if mode.split()[0] in precisions and (wide_vectors() or not default)}
 
 
-def start_torch():
-    import torch
-
-    torch.set_num_threads(common.threads())
-    torch.set_flush_denormal(True)
-    torch.manual_seed(1)
-    return torch
+def ask(*arguments, script="torch_worker.py", **env):
+    return common.worker(common.ROOT / "bench" / script, arguments, **env)
 
 
-def seconds_of(run, steps):
-    for _ in range(WARM_UP):
-        run()
-    seconds = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return seconds
+def torch_contestants(options, what, cfg, weights, batch):
+    """{name: what measures it once} of all of PyTorch's modes on the device."""
+    if options.device == "cuda":
+        import gpu_torch
 
+        def on_gpu(mode):
+            def measure():
+                figures = ask("measure", "cuda", what, cfg, weights, batch, options.steps, mode, script="gpu_torch.py")[mode]
+                if "error" in figures:
+                    raise RuntimeError(figures["error"])
+                return figures
 
-def synthetic_batches(torch, size, batch, classes, count=4):
-    """Noise and ten boxes a photo, of the sizes `rook bench train` has: lists of (photos, truths, photo of each truth,
-    boxes by photo)."""
-    random = np.random.default_rng(1)
-    batches = []
-    for _ in range(count):
-        u = random.uniform(size=(batch, 10, 4)).astype("f4")
-        boxes = np.concatenate([0.1 + 0.8 * u[..., :2], 0.03 + 0.1 * u[..., 2:3], 0.05 + 0.15 * u[..., 3:]], -1)
-        kinds = random.integers(0, classes, (batch, 10, 1)).astype("f4")
-        truths = torch.tensor(np.concatenate([kinds, boxes], -1).reshape(-1, 5))
-        batches.append((torch.rand(batch, 3, size, size), truths, torch.arange(batch).repeat_interleave(10), torch.tensor(boxes)))
-    return batches
+            return measure
 
+        return {f"torch {mode}": on_gpu(mode) for mode in gpu_torch.MODES[what]}
 
-class Trainer:
-    """What `rook bench train` does in a step, but for the augmentation: the photos are ready here."""
+    def on_cpu(mode, default):
+        extra = (batch,) if what == "train" else ()
+        return lambda: ask(what, cfg, weights, mode, *extra, options.steps, **kernels(default))
 
-    def __init__(self, torch, cfg, weights, mode, batch):
-        from darknet_torch import Darknet, YoloLoss
-
-        self.torch = torch
-        precision, layout = mode.split()
-        self.half, self.device = precision == "bf16", "cpu"
-        self.model = Darknet(cfg, weights).train()
-        size, heads = int(darknet.read_cfg(cfg)[0][1]["width"]), self.model.heads
-        format = torch.channels_last if layout == "nhwc" else torch.contiguous_format
-        self.model.to(memory_format=format)
-        self.batches = [(x.to(memory_format=format), *rest) for x, *rest in synthetic_batches(torch, size, batch, heads[0].classes)]
-        self.loss = YoloLoss(heads, size)
-        convs = [p for p in self.model.parameters() if p.dim() == 4]
-        others = [p for p in self.model.parameters() if p.dim() != 4]
-        groups = [{"params": convs, "weight_decay": 0.02}, {"params": others, "weight_decay": 0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=1e-3, foreach=True)
-        self.live = [v.detach() for v in [*self.model.parameters(), *self.model.buffers()] if v.is_floating_point()]
-        self.average = [v.clone() for v in self.live]
-        self.steps = 0
-
-    def step(self):
-        torch = self.torch
-        photos, truths, photo, padded = self.batches[self.steps % len(self.batches)]
-        self.steps += 1
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
-            logits = self.model(photos)
-        loss = self.loss(logits, truths, photo, padded)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 20.0)
-        self.optimizer.step()
-        with torch.no_grad():
-            torch._foreach_mul_(self.average, 0.99)
-            torch._foreach_add_(self.average, self.live, alpha=0.01)
-        if not np.isfinite(loss.item()):
-            raise RuntimeError("the loss is not finite")
-
-
-def worker_train(cfg, weights, mode, batch, steps):
-    torch = start_torch()
-    trainer = Trainer(torch, cfg, weights, mode, int(batch))
-    seconds = seconds_of(trainer.step, int(steps))
-    return common.timing(seconds, int(batch))
-
-
-def worker_infer(cfg, weights, mode, steps):
-    torch = start_torch()
-    from darknet_torch import Darknet, decode
-
-    precision, way = mode.split()
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    net = Darknet(cfg, weights, folded=True).eval()
-    heads, size = net.heads, int(darknet.read_cfg(cfg)[0][1]["width"])
-    layout = torch.contiguous_format if way == "nchw" else torch.channels_last
-    net = net.to(dtype).to(memory_format=layout)
-    photo = torch.rand(1, 3, size, size).to(dtype).contiguous(memory_format=layout)
-    with torch.no_grad():
-        if way in ("jit", "optimized"):
-            net = torch.jit.freeze(torch.jit.trace(net, photo))
-            if way == "optimized":
-                net = torch.jit.optimize_for_inference(net)
-        return common.timing(seconds_of(lambda: decode(net(photo), heads, size), int(steps)), 1)
-
-
-def worker_gate(cfg, weights, png, pixels):
-    """PyTorch's boxes beside rook's, in f32."""
-    torch = start_torch()
-    from darknet_torch import Darknet, decode
-
-    image = np.load(pixels)
-    x = torch.tensor(image.transpose(2, 0, 1)[None].astype("f4") / 255)
-    found = {}
-    for folded in (False, True):
-        net = Darknet(cfg, weights, folded=folded).eval()
-        with torch.no_grad():
-            boxes, scores = (v[0].numpy() for v in decode(net(x), net.heads, len(image)))
-        conf = common.quiet_threshold(scores)
-        which, kind = np.nonzero(scores > conf)
-        theirs = np.column_stack([kind, scores[which, kind], common.clipped(boxes[which], len(image))])
-        ours = common.rook_boxes(cfg, weights, png, conf)
-        if len(ours) != len(theirs):
-            common.die(f"outputs differ: {len(ours)} boxes of rook, {len(theirs)} of PyTorch above {conf}")
-        found["folded" if folded else "with batch norm"] = common.compare(theirs, ours, SCORE_TOLERANCE, BOX_TOLERANCE)
-    return found
-
-
-def worker_first(cfg, weights, pixels):
-    """One photo from nothing, as a program would: eager, the quickest to start."""
-    torch = start_torch()
-    from darknet_torch import Darknet, decode
-
-    image = np.load(pixels)
-    net = Darknet(cfg, weights, folded=True).eval()
-    with torch.no_grad():
-        boxes, _ = decode(net(torch.tensor(image.transpose(2, 0, 1)[None].astype("f4") / 255)), net.heads, len(image))
-    return {"boxes": boxes.shape[1]}
-
-
-def worker_version():
-    import torch
-
-    return {"torch": torch.__version__}
-
-
-# ---- in the process that asks -----------------------------------------------------------------------------------------
-
-
-def ask(*arguments, **env):
-    return common.worker(__file__, arguments, **env)
+    return {name: on_cpu(*mode) for name, mode in cpu_modes(TRAIN_MODES if what == "train" else INFER_MODES).items()}
 
 
 def gate(folder, cfg, weights, size):
-    png, pixels = common.gate_picture(folder, size)
+    png, pixels = agree.gate_picture(folder, size)
     found = ask("gate", cfg, weights, png, pixels)
     for how, agreement in found.items():
         common.say(f"agreement ({how}): {agreement['boxes']} boxes, score within {agreement['score_difference']:.1e}, "
@@ -209,26 +97,30 @@ def gate(folder, cfg, weights, size):
     return found
 
 
+def measured_with(options, what, cfg, weights, rook_flags, batch):
+    """Figures of rook and PyTorch in turn, and the ratios: each precision of rook beside the best mode that computes in as
+    few bits or more."""
+    def rook(precision):
+        return lambda: common.rook_bench(*rook_flags, "--device", options.device, "--arch", options.arch, "--batch", str(batch), "--precision",
+                                        precision, "--repetitions", str(options.steps))
+
+    precisions = common.precisions(options.device)
+    rivals = torch_contestants(options, what, cfg, weights, batch)
+    found = common.in_turn({f"rook {p}": rook(p) for p in precisions} | rivals, options.rounds)
+    plain = [name for name in rivals if " f32" in name]
+    found["ratios"] = [common.ratios(found["measured"], f"rook {p}", plain if p == "f32" else list(rivals)) for p in reversed(precisions)]
+    return found
+
+
 def train(options):
     with tempfile.TemporaryDirectory() as folder:
         cfg, weights, size = darknet.prepare(folder, ZOO / f"{options.arch}.cfg", options.classes)
         agreement = gate(folder, cfg, weights, size)
-
-        def rook(precision):
-            return lambda: common.rook_bench("train", "--arch", options.arch, "--batch", str(options.batch), "--classes",
-                                            str(options.classes), "--precision", precision, "--repetitions", str(options.steps))
-
-        def torch(mode, default):
-            return lambda: ask("train", cfg, weights, mode, options.batch, options.steps, **kernels(default))
-
-        modes = TRAIN_MODES
-        contestants = {"rook bf16": rook("bf16"), "rook f32": rook("f32")}
-        contestants |= {name: torch(*mode) for name, mode in modes.items()}
-        measured = common.in_turn(contestants, options.rounds)
-    found = [common.ratios(measured, "rook bf16", list(modes)),
-             common.ratios(measured, "rook f32", [name for name in modes if " f32" in name])]
+        loss = operations(options, "f32", options.batch, "yolo_loss")["rows"][0]["difference"]
+        common.say(f"loss and its gradient: within {loss:.1e} of the largest value")
+        found = measured_with(options, "train", cfg, weights, ("train", "--classes", str(options.classes)), options.batch)
     result = {"bench": "train", "arch": options.arch, "size": size, "batch": options.batch, "classes": options.classes, "steps": options.steps,
-              "agreement": agreement, "measured": measured, "ratios": found}
+              "agreement": agreement | {"loss": loss}} | found
     return result, f"Training step, {options.arch} at {size}, batch {options.batch}, {options.classes} classes"
 
 
@@ -236,36 +128,27 @@ def infer(options):
     with tempfile.TemporaryDirectory() as folder:
         cfg, weights, size = darknet.prepare(folder, ZOO / f"{options.arch}.cfg")
         agreement = gate(folder, cfg, weights, size)
-
-        def rook(precision):
-            return lambda: common.rook_bench("net", "--arch", options.arch, "--batch", "1", "--precision", precision,
-                                            "--repetitions", str(options.steps))
-
-        def torch(mode, default):
-            return lambda: ask("infer", cfg, weights, mode, options.steps, **kernels(default))
-
-        modes = INFER_MODES
-        contestants = {"rook bf16": rook("bf16"), "rook f32": rook("f32")}
-        contestants |= {name: torch(*mode) for name, mode in modes.items()}
-        measured = common.in_turn(contestants, options.rounds)
+        found = measured_with(options, "infer", cfg, weights, ("net",), options.batch)
         started = common.starts(cfg, weights, f"{folder}/picture.png",
                                 {"torch f32": lambda: ask("first", cfg, weights, f"{folder}/picture.npy")})
-    found = [common.ratios(measured, "rook bf16", list(modes)),
-             common.ratios(measured, "rook f32", [name for name in modes if " f32" in name])]
-    result = {"bench": "infer", "arch": options.arch, "size": size, "batch": 1, "steps": options.steps, "agreement": agreement,
-              "measured": measured, "ratios": found}
-    return result, f"Inference, {options.arch} at {size}, one photo"
+    result = {"bench": "infer", "arch": options.arch, "size": size, "batch": options.batch, "steps": options.steps, "agreement": agreement,
+              "start_s": started} | found
+    return result, f"Inference, {options.arch} at {size}, batch {options.batch}"
 
 
 def memory(options):
+    if options.device == "cuda":
+        common.die("memory: is measured on the CPU; on a GPU bench/gpu.py does it")
     with tempfile.TemporaryDirectory() as folder:
         cfg, weights, size = darknet.prepare(folder, ZOO / f"{options.arch}.cfg", options.classes)
         peaks = {}
-        for precision in ("bf16", "f32"):
+        for precision in reversed(common.precisions()):
             peaks[f"rook {precision}"] = common.rook_bench("train", "--arch", options.arch, "--batch", str(options.batch), "--classes",
                                                           str(options.classes), "--precision", precision, "--repetitions", "1")["peak_mb"]
             common.say(f"rook {precision}: {peaks[f'rook {precision}']:.0f} MB")
-        for name, (mode, default) in TRAIN_MODES.items():
+        for name, (mode, default) in cpu_modes(TRAIN_MODES).items():
+            if mode.endswith("compiled"):
+                continue  # what compiling takes is not what training takes
             peaks[name] = ask("train", cfg, weights, mode, options.batch, 1, **kernels(default))["peak_mb"]
             common.say(f"{name}: {peaks[name]:.0f} MB")
     result = {"bench": "memory", "arch": options.arch, "size": size, "batch": options.batch, "classes": options.classes,
@@ -273,35 +156,62 @@ def memory(options):
     return result, f"Peak memory of a training process, {options.arch} at {size}, batch {options.batch}"
 
 
-def print_result(result, title):
-    if "peak_mb" in result:
-        peaks = result["peak_mb"]
-        common.print_table(title, ["", "MB", "over rook bf16"], [[n, f"{p:.0f}", f"{p / peaks['rook bf16']:.2f}x"] for n, p in peaks.items()])
-    else:
-        common.print_table(title, common.SPEED_HEADER, common.speed_rows(result["measured"]))
-        common.ratio_lines(result["ratios"])
-        if "start_s" in result:
-            common.print_table("Memory and start", common.MEMORY_HEADER, common.memory_rows(result["measured"], result["start_s"]))
+def operations(options, precision, batch, wanted):
+    return ask("ops", options.device, precision, batch, options.rounds, wanted, script="torch_ops.py", says=True, **kernels(False))
+
+
+def ops(options):
+    """Rows of all precisions and batch sizes."""
+    rows, load = [], common.OtherLoad()
+    for precision in common.precisions(options.device):
+        for batch in options.batches:
+            rows += operations(options, precision, batch, options.filter)["rows"]
+    if not rows:
+        common.die(f"--filter {options.filter}: no operation has it in its name")
+    return {"bench": "torch-ops", "rounds": options.rounds, "rows": rows, "other_load_percent": load.percent()}, "Operations on PyTorch's tensors"
+
+
+def print_ops(result, title):
+    ours = [row for row in result["rows"] if row["row"] == "rook"]
+    theirs = {(r["op"], r["case"], r["batch"], r["type"]): r for r in result["rows"] if r["row"] == "torch"}
+    table = []
+    for r in ours:
+        rival = theirs[r["op"], r["case"], r["batch"], r["type"]]
+        table.append([r["op"], r["case"], r["batch"], r["type"], f"{r['ms_median']:.3f}", f"{rival['ms_median']:.3f}",
+                      f"{r['over_torch']:.2f} ({r['over_torch_min']:.2f}-{r['over_torch_max']:.2f})"])
+    common.print_table(title, ["operation", "case", "batch", "type", "rook ms", "torch ms", "rook over torch"], table)
+    print(f"\nGeometric mean: {statistics.geometric_mean(r['over_torch'] for r in ours):.2f}x")
     common.caption(result)
 
 
+def print_result(result, title):
+    if "rows" in result:
+        print_ops(result, title)
+    elif "peak_mb" in result:
+        peaks = result["peak_mb"]
+        first = next(iter(peaks))
+        common.print_table(title, ["", "MB", f"over {first}"], [[n, f"{p:.0f}", f"{p / peaks[first]:.2f}x"] for n, p in peaks.items()])
+        common.caption(result)
+    else:
+        common.print_comparison(result, title)
+
+
 def main():
-    workers = {"train": worker_train, "infer": worker_infer, "gate": worker_gate, "first": worker_first, "version": worker_version}
-    if sys.argv[1:2] == ["worker"]:
-        print(json.dumps(workers[sys.argv[2]](*sys.argv[3:])))
-        return
     parser = common.arguments(__doc__.splitlines()[0], steps=None)
-    parser.add_argument("what", choices=["train", "infer", "memory"])
+    parser.add_argument("what", choices=["train", "infer", "memory", "ops"])
     parser.add_argument("--arch", default="yolov4-tiny", help="one of model/zoo")
-    parser.add_argument("--batch", type=int, default=None, help="photos in a training step (8; memory: 16)")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--batch", default=None, help="photos at a time (infer: 1, train: 8, memory: 16, ops: 1,8, a list)")
     parser.add_argument("--classes", type=int, default=12, help="classes when training")
+    parser.add_argument("--filter", default="", help="ops: only those whose name contains this")
     options = parser.parse_args()
+    options.batches = [int(b) for b in (options.batch or {"infer": "1", "train": "8", "memory": "16", "ops": "1,8"}[options.what]).split(",")]
+    options.batch = options.batches[0]
     options.steps = options.steps or (30 if options.what == "infer" else 10)
-    options.batch = options.batch or (16 if options.what == "memory" else 8)
     heading = common.heading(**ask("version"))
-    result, title = {"train": train, "infer": infer, "memory": memory}[options.what](options)
+    result, title = {"train": train, "infer": infer, "memory": memory, "ops": ops}[options.what](options)
     result = heading | result
-    common.save(f"torch-{options.what}-{options.arch}", result)
+    common.save(f"torch-{options.what}" + ("" if options.what == "ops" else f"-{options.arch}"), result)
     print_result(result, title)
 
 

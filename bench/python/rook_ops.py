@@ -15,6 +15,10 @@ bf16: view(array_of_uint16, "bf16") says that it is. A failed call raises RookEr
 The device is that of the tensors; device="emu" or "ref" runs host arrays there. On a GPU the work is put on PyTorch's
 current stream (or stream=address), and nothing waits.
 
+To time a kernel, prepare it: what prepare("maxpool_forward", geometry=..., x=x, y=y) or prepare("conv", "fprop", ...)
+returns runs the operation on the same memory each time it is called, and does nothing else: arguments are read, weights
+packed and scratch memory taken once.
+
 No build step: the structs are read from rook.h. The library is $ROOK_LIBRARY, else build/release/librook.so. Standard
 library only.
 """
@@ -247,19 +251,29 @@ def _enum(kind, value):
 # ---- operations -------------------------------------------------------------------------------------------------------
 
 
-def _run(op, given, axes, device, stream):
+def _prepared(op, given, axes, device, stream):
     call = _Call(axes, device, stream)
     args = call.struct(f"rook_{op}_args", given)
     if "workspace" in FIELDS[f"rook_{op}_args"] and "workspace" not in given:
         size = ctypes.c_size_t()
         _check(getattr(_library, f"rook_{op}_workspace")(ctypes.byref(args), call.where(), ctypes.byref(size)))
         args.workspace = call.memory(size.value)
-    _check(getattr(_library, f"rook_{op}")(ctypes.byref(args), call.where()))
+    return _caller(getattr(_library, f"rook_{op}"), call, ctypes.byref(args))
+
+
+def _caller(function, call, *arguments):
+    """Of a C function: what calls it with these arguments, and keeps alive what they point to."""
+    where = call.where()
+
+    def run(_kept=call):
+        _check(function(*arguments, where))
+
+    return run
 
 
 def _make(op):
     def run(*, axes="nhwc", device=None, stream=None, **fields):
-        _run(op, fields, axes, device, stream)
+        _prepared(op, fields, axes, device, stream)()
 
     run.__name__ = run.__qualname__ = op
     run.__doc__ = f"rook_{op} of rook.h; fields: {', '.join(FIELDS[f'rook_{op}_args'])}."
@@ -269,11 +283,8 @@ def _make(op):
 globals().update({op: _make(op) for op in OPERATIONS})
 
 
-def conv(direction, *, x, y, weights=None, bias=None, dweights=None, dbias=None, stride=1, pad=0, dilation=1, groups=1,
-         activation="linear", mode="overwrite", row=None, axes="nhwc", device=None, stream=None):
-    """Convolution: "fprop" writes y from x and weights [K,R,S,C/groups] f32; "dgrad" writes x, a gradient, from y and
-    weights; "wgrad" adds to dweights, and to dbias, from x and y. `row`: one of conv_rows(). Weights are packed in the
-    call: to time kernels take the functions of rook.h."""
+def _prepared_conv(direction, *, x, y, weights=None, bias=None, dweights=None, dbias=None, stride=1, pad=0, dilation=1, groups=1,
+                   activation="linear", mode="overwrite", row=None, axes="nhwc", device=None, stream=None):
     call = _Call(axes, device, stream)
     args = call.struct("rook_conv_args", {"x": x, "y": y, "bias": bias, "dweights": dweights, "dbias": dbias, "mode": mode})
     filters = dweights if direction == "wgrad" else weights
@@ -293,4 +304,21 @@ def conv(direction, *, x, y, weights=None, bias=None, dweights=None, dbias=None,
         packed = ctypes.c_void_p(args.weights)
         source = ctypes.c_void_p(call.address("weights", "float", weights))
         _check(_library.rook_conv_pack(ctypes.byref(problem), ctypes.byref(plan), source, packed, where))
-    _check(_library.rook_conv(ctypes.byref(problem), ctypes.byref(plan), ctypes.byref(args), where))
+    return _caller(_library.rook_conv, call, ctypes.byref(problem), ctypes.byref(plan), ctypes.byref(args))
+
+
+def conv(direction, **fields):
+    """Convolution: "fprop" writes y from x and weights [K,R,S,C/groups] f32; "dgrad" writes x, a gradient, from y and
+    weights; "wgrad" adds to dweights, and to dbias, from x and y. Fields: x, y, weights, bias, dweights, dbias, stride,
+    pad, dilation, groups, activation, mode, and row: one of conv_rows(). Weights are packed in the call: to time kernels
+    take prepare("conv", ...)."""
+    _prepared_conv(direction, **fields)()
+
+
+def prepare(op, *arguments, axes="nhwc", device=None, stream=None, **fields):
+    """What runs an operation, or "conv" with its direction, again and again on the memory given here."""
+    if op == "conv":
+        return _prepared_conv(*arguments, axes=axes, device=device, stream=stream, **fields)
+    if op not in OPERATIONS:
+        raise RookError(f"{op}: is no operation; there are: conv, {', '.join(OPERATIONS)}")
+    return _prepared(op, fields, axes, device, stream)

@@ -107,6 +107,24 @@ class Operations(unittest.TestCase):
         self.close(dw, np.einsum("npqrsc,npqk->krsc", windows(x.astype("f8"), 3, 1, 1), dy), 1e-4)
         self.close(db, dy.sum((0, 1, 2)), 1e-4)
 
+    def test_prepared_operations_run_again_on_the_same_memory(self):
+        x, y = normal(1, 4, 4, 3), poisoned(1, 2, 2, 3)
+        pool = rook.prepare("maxpool_forward", geometry=(2, 2, 2, 2, 0), x=x, y=y)
+        self.assertTrue(np.isnan(y).all())  # nothing has run yet
+        for _ in range(2):
+            x[...] = normal(1, 4, 4, 3)
+            pool()
+            self.close(y, x.reshape(1, 2, 2, 2, 2, 3).max((2, 4)), 0)
+        weights, z = normal(5, 1, 1, 3), poisoned(1, 4, 4, 5)
+        product = rook.prepare("conv", "fprop", x=x, y=z, weights=weights)
+        before = weights.copy()
+        weights[...] = 0  # they were packed
+        x[...] = normal(1, 4, 4, 3)
+        product()
+        self.close(z, np.einsum("nhwc,kc->nhwk", x, before[:, 0, 0]), 1e-5)
+        with self.assertRaisesRegex(rook.RookError, "no operation"):
+            rook.prepare("maxpool", x=x)
+
     def test_bf16(self):
         x, y = normal(1, 3, 4, 8), np.zeros((1, 3, 4, 8), np.uint16)
         rook.copy_channels(src=x, dst=rook.view(y, "bf16"))
