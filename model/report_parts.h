@@ -16,7 +16,8 @@ namespace rook {
 // The style sheet of the page, both colour schemes.
 extern const char* const kReportStyle;
 
-// From the document's first character to where its sections begin, and from behind them to its last. `note` may be empty.
+// From the document's first character to where its sections begin, and from behind them to its last. `note` may be
+// empty.
 std::string page_begin(const std::string& title, const std::string& note);
 std::string page_end();
 

@@ -37,7 +37,8 @@ TEST_CASE("conv table: the first row that supports the problem, unless another i
 
 TEST_CASE("conv table: errors list what there is") {
   CHECK_THROWS_WITH_AS(ConvTable(cpu_backend(), "cudnn"),
-                       doctest::Contains("--conv cudnn: no such convolution on cpu; there are: winograd, onednn, ref"), Error);
+                       doctest::Contains("--conv cudnn: no such convolution on cpu; there are: winograd, onednn, ref"),
+                       Error);
   CHECK_THROWS_WITH_AS(ConvTable(ref_backend(), "onednn"), doctest::Contains("there are: ref"), Error);
 }
 
