@@ -64,7 +64,7 @@ __device__ __forceinline__ Colour pixel_of(const AugmentPatch& patch, const Cach
 
 // y [N,H,W,3]; blocks: bands of rows, outputs
 template <class T>
-__global__ void __launch_bounds__(kAcross * kDown, 3) augment_kernel(Augment given) {
+__global__ void __launch_bounds__((kAcross * kDown), 3) augment_kernel(Augment given) {
   const Augment args = with_step(given);
   const int output = static_cast<int>(blockIdx.y);
   const int thread = static_cast<int>(threadIdx.y * kAcross + threadIdx.x);

@@ -24,8 +24,7 @@ struct Grid {
 };
 
 // Throws Error when a call of the CUDA runtime failed.
-inline void check_cuda(cudaError_t status, const char* what,
-                       const SourceLocation& where = SourceLocation::current()) {
+inline void check_cuda(cudaError_t status, const char* what, const SourceLocation& where = SourceLocation::current()) {
   if (status == cudaSuccess) return;
   throw Error(fmt::format("{}: {} failed: {}", where.function_name(), what, cudaGetErrorString(status)), where);
 }

@@ -87,8 +87,7 @@ TEST_CASE("rook train: a run folder") {
   for (const char* name : {"last.safetensors", "best.safetensors"}) {
     const Model model = load_model((run / name).string());
     CHECK(model.names == kPhotoClasses);
-    CHECK(model.network->width ==
-          64);  // of the training  // rook-nano's own; the size of the training stands in config.json
+    CHECK(model.network->width == 64);  // that of the training, not rook-nano's own
   }
   CHECK(read_checkpoint(run / "last.safetensors").state["iteration"] == 60);
 
