@@ -1,9 +1,9 @@
 // rook label: boxes proposed for photos that nobody has labelled, the least certain photos first.
-#include <nlohmann/json.hpp>
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "app/common.h"
 #include "app/counter.h"

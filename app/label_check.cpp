@@ -1,10 +1,10 @@
 #include "app/label_check.h"
 
-#include <nlohmann/json.hpp>
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "app/counter.h"

@@ -1,7 +1,7 @@
 // rook tune: which implementation of convolution is fastest, problem by problem, on this device.
-#include <nlohmann/json.hpp>
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

@@ -2,7 +2,6 @@
 // (docs/labelling.md).
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>

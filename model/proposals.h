@@ -2,7 +2,6 @@
 // a person begins where the model is least certain (docs/labelling.md).
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>

@@ -1,7 +1,7 @@
 #include "model/proposals_review.h"
 
-#include <nlohmann/json.hpp>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "model/detections.h"
 

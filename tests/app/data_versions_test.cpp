@@ -1,7 +1,7 @@
 // Data sets with versions as a user has them: rook data new, add, version, show, diff, export; training by name; killed
 // at any moment; two at a time.
-#include <nlohmann/json.hpp>
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "io/content_hash.h"
 #include "io/store.h"

@@ -1,8 +1,8 @@
 // rook label and rook data check --model, from end to end.
-#include <nlohmann/json.hpp>
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "tests/app/cli_support.h"

@@ -1,8 +1,8 @@
 // rook tune: rows that are wrong, throw or dawdle, and the program from measuring to using.
 #include "app/tuner.h"
 
-#include <nlohmann/json.hpp>
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "app/common.h"
 #include "base/error.h"
