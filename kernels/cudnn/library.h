@@ -36,7 +36,10 @@ class CudnnDescriptor {
   explicit CudnnDescriptor(cudnnBackendDescriptorType_t type);
   ~CudnnDescriptor();
   CudnnDescriptor(CudnnDescriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
-  CudnnDescriptor& operator=(CudnnDescriptor&&) = delete;
+  CudnnDescriptor& operator=(CudnnDescriptor&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
 
   void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t count, const void* values);
   void set(cudnnBackendAttributeName_t name, std::int64_t value) { set(name, CUDNN_TYPE_INT64, 1, &value); }

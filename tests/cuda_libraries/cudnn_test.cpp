@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "kernels/cudnn/plan.h"
+#include "kernels/runtime.h"
 
 using namespace rook;
 using namespace rook::cuda;

@@ -54,7 +54,7 @@ void check_close_to(const char* what, const std::vector<double>& ours, const std
 }
 
 std::vector<double> doubles(const TestArray<float>& array) {
-  return {array.span().begin(), array.span().end()};
+  return {array.data(), array.data() + array.size()};
 }
 
 void check(const ConvProblem& problem, Grad mode, const ConvRow& row, const Gpu& gpu, Random& random) {
