@@ -1,6 +1,8 @@
 // rook data diff: what changed from one version of a data set to another.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "app/data/data.h"
 #include "base/error.h"
 #include "io/store_version.h"
