@@ -12,6 +12,9 @@ namespace {
 
 constexpr int kColumns = NearHash::kSide + 1, kRows = NearHash::kSide, kDigits = 16;  // of a word
 
+// Of 255. Below it lies what rounding and compressing make of even areas.
+constexpr double kMargin = 1;
+
 // Rec. 601, as JPEG has it: what compressing keeps best.
 double brightness(const std::uint8_t* pixel, int channels) {
   return channels == 3 ? 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2] : pixel[0];
@@ -34,7 +37,7 @@ std::array<double, kColumns> row_means(const Image& image, int y, std::vector<do
   return means;
 }
 
-// Brightness of kRows x kColumns equal parts of the picture; sums, as only comparisons within a row follow.
+// Mean brightness, 0..255, of kRows x kColumns equal parts of the picture.
 std::array<std::array<double, kColumns>, kRows> shrink(const Image& image) {
   std::array<std::array<double, kColumns>, kRows> parts{};
   std::vector<double> sums(static_cast<std::size_t>(image.width) + 1);
@@ -43,7 +46,7 @@ std::array<std::array<double, kColumns>, kRows> shrink(const Image& image) {
     const std::array<double, kColumns> means = row_means(image, y, sums);
     for (int r = static_cast<int>(y / part); r < kRows && r * part < y + 1; ++r) {
       const double share = std::min(y + 1.0, (r + 1) * part) - std::max<double>(y, r * part);
-      for (int i = 0; i < kColumns; ++i) parts[r][i] += std::max(0.0, share) * means[i];
+      for (int i = 0; i < kColumns; ++i) parts[r][i] += std::max(0.0, share) / part * means[i];
     }
   }
   return parts;
@@ -57,7 +60,8 @@ NearHash near_hash(const Image& image) {
   for (int bit = 0; bit < NearHash::kBits; ++bit) {
     const auto& row = parts[static_cast<std::size_t>(bit / NearHash::kSide)];
     const auto column = static_cast<std::size_t>(bit % NearHash::kSide);
-    if (row[column + 1] > row[column]) hash.words[static_cast<std::size_t>(bit / 64)] |= std::uint64_t{1} << bit % 64;
+    if (row[column + 1] > row[column] + kMargin)
+      hash.words[static_cast<std::size_t>(bit / 64)] |= std::uint64_t{1} << bit % 64;
   }
   return hash;
 }

@@ -76,6 +76,7 @@ void add_data_check(CLI::App& data) {
   CLI::App* checks = data.add_subcommand(
       "check", "census and every fault, with file and line; exit status 1 when boxes or photos must be left out");
   checks->add_option("data", o->data.data, "folder or file of labelled photos, or a data set")->required();
+  checks->add_option("--store", o->data.store, "folder where data sets live (default: $ROOK_DATA, else data)");
   add_reading(*checks, o->data);
   o->labels.add(*checks);
   checks->footer(

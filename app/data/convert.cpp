@@ -58,6 +58,7 @@ void add_data_convert(CLI::App& data) {
   auto o = std::make_shared<Options>();
   CLI::App* converts = data.add_subcommand("convert", "write the data set in another format");
   converts->add_option("data", o->data.data, "folder or file of labelled photos, or a data set")->required();
+  converts->add_option("--store", o->data.store, "folder where data sets live (default: $ROOK_DATA, else data)");
   add_reading(*converts, o->data);
   converts->footer(
       "Examples:\n  rook data convert chess chess-yolo --format yolo\n"

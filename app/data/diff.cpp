@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "app/data/data.h"
 #include "base/error.h"
 #include "io/store_version.h"

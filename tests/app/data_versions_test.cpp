@@ -1,9 +1,13 @@
 // Data sets with versions as a user has them: rook data new, add, version, show, diff, export; training by name; killed
 // at any moment; two at a time.
-#include <csignal>
-#include <nlohmann/json.hpp>
+#include <fmt/format.h>
 
-#include "io/content_hash.h"
+#include <algorithm>
+#include <csignal>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
 #include "io/store.h"
 #include "tests/app/cli_support.h"
 #include "tests/io/store_support.h"
@@ -176,14 +180,13 @@ TEST_CASE("rook train: a letterboxed version makes a model that letterboxes") {
   const fs::path wide = pets.folder / "wide";
   put_yolo(wide / "train", 1, 8);
   put_yolo(wide / "valid", 50, 2, "v");
-  for (const char* part : {"train", "valid"})  // wide photos
+  unsigned seed = 900;
+  for (const char* part : {"train", "valid"})
     for (const auto& entry : fs::directory_iterator(wide / part / "images"))
-      io::write_image(
-          entry.path(),
-          scene(static_cast<unsigned>(entry.path().string().size() + entry.path().stem().string().back()), 128, 64));
+      io::write_image(entry.path(), scene(++seed, 128, 64));
   put(wide / "classes.txt", "cat\ndog\n");
   pets.data({"new", "wide"});
-  pets.data({"add", "wide", wide.string(), "--near", "-1"});
+  pets.data({"add", "wide", wide.string()});
   pets.data({"version", "wide", "--resize", "64x64", "--letterbox"});
   const io::Dataset version = io::read_dataset(pets.store + "/wide/v1");
   const io::LabelledImage& image = version.splits[0].images[0];
@@ -193,7 +196,7 @@ TEST_CASE("rook train: a letterboxed version makes a model that letterboxes") {
   CHECK(picture.pixels[0] == 128);
   CHECK(picture.pixels[picture.pixels.size() - 1] == 128);
   const fs::path run = pets.folder / "run";
-  Words words = train_words("wide/v1", run, "1");
+  Words words = train_words("wide/v1", run, "16");
   words.insert(words.end(), {"--store", pets.store});
   output_of(words);
   const nlohmann::json config = nlohmann::json::parse(text_of(run / "config.json"));
@@ -207,8 +210,24 @@ TEST_CASE("rook train: a letterboxed version makes a model that letterboxes") {
   const nlohmann::json prepared = figures({"--data", "wide/v1"}), original = figures({"--data", "wide"});
   CHECK(shows(prepared["preprocess"].get<std::string>(), "letterbox, area to 64x64"));
   CHECK(prepared["boxes"] == original["boxes"]);
+  // What is found on a photo of the version is found at the same place of the original.
+  const auto found = [&](const fs::path& photo) {
+    return json_of({"detect", "--model", run.string(), photo.string(), "--conf", "0.02"})[0]["detections"];
+  };
+  const nlohmann::json small = found(image.file),
+                       large = found(io::read_dataset(pets.store + "/wide").splits[0].images[0].file);
+  REQUIRE(!small.empty());
+  const auto& box = small[0]["box"];
+  const bool same_place = std::any_of(large.begin(), large.end(), [&](const nlohmann::json& other) {
+    const auto near = [](const nlohmann::json& a, double b) { return std::abs(a.get<double>() - b) < 0.5; };
+    const auto& to = other["box"];
+    return near(to[0], 2 * box[0].get<double>()) && near(to[1], 2 * (box[1].get<double>() - 16)) &&
+           near(to[2], 2 * box[2].get<double>()) && near(to[3], 2 * box[3].get<double>());
+  });
+  CHECK_MESSAGE(same_place, small.dump(), " and ", large.dump());
   words = train_words("wide/v1", pets.folder / "other", "1");
-  words.insert(words.end(), {"--store", pets.store, "--dry-run", "--size", "96"});
+  std::replace(words.begin(), words.end(), std::string("64"), std::string("96"));
+  words.insert(words.end(), {"--store", pets.store, "--dry-run"});
   CHECK(
       shows(output_of(words), "wide/v1 holds photos of 64x64, and the network takes 96x96: they are resized a second"));
 }

@@ -195,9 +195,4 @@ inline bool check_row(const ConvRow& row, const ConvProblem& problem, Grad mode,
   return true;
 }
 
-inline std::string describe(const ConvProblem& p) {
-  return fmt::format("{} x {} y {} bias {} {}", name_of(p.direction), name_of(p.x), name_of(p.y), p.bias,
-                     name_of(p.activation));
-}
-
 }  // namespace rook::test
