@@ -55,7 +55,8 @@ class Builder {
       // Others cannot write the wide logits that heads read, and there would be no filters to fit to the classes.
       const std::string before = index == 0 ? "nothing" : fmt::format("[{}]", cfg_.layer(index - 1).type);
       if (before != "[convolutional]")
-        throw Error(fmt::format("{}: a head must follow a [convolutional] layer; before this one is {}", place(section), before));
+        throw Error(fmt::format("{}: a head must follow a [convolutional] layer; before this one is {}", place(section),
+                                before));
       network_->heads.push_back(read_head(section, index, network_->graph.nodes()[index - 1].output));
       network_->graph.add_head(index - 1, name);
       return;
@@ -119,7 +120,8 @@ class Builder {
       refuse(s, {"weights_type"});
       return make_shortcut(activation_of(s, "linear"));
     }
-    if (s.type == "scale_channels") return make_scale_channels(activation_of(s, "linear"));
+    if (s.type == "scale_channels")
+      return make_scale_channels(activation_of(s, "linear"), s.integer("scale_wh", 0) != 0);
     if (s.type == "sam") return make_sam(activation_of(s, "linear"));
     if (s.type == "dropout") {
       refuse(s, {"dropblock"});
