@@ -52,6 +52,9 @@ int main(int argc, char** argv) {
     return rook::app::exit_status;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  } catch (const rook::app::UsageError& error) {
+    fmt::print(stderr, "rook: {}\n", error.what());
+    return 2;
   } catch (const rook::Error& error) {
     fmt::print(stderr, "rook: {}\n", error.what());
     if (std::getenv("ROOK_DEBUG"))
