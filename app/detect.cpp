@@ -4,6 +4,7 @@
 #include <cctype>
 #include <chrono>
 #include <filesystem>
+#include <set>
 
 #include "app/common.h"
 #include "base/error.h"
@@ -28,8 +29,7 @@ bool is_picture(const fs::path& file) {
   std::string ending = file.extension().string();
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return ending == ".jpg" || ending == ".jpeg" || ending == ".png" || ending == ".bmp" || ending == ".ppm" ||
-         ending == ".tga";
+  return ending == ".jpg" || ending == ".jpeg" || ending == ".png" || ending == ".bmp";
 }
 
 std::vector<fs::path> pictures_of(const std::vector<std::string>& inputs) {
@@ -42,11 +42,30 @@ std::vector<fs::path> pictures_of(const std::vector<std::string>& inputs) {
     std::vector<fs::path> found;
     for (const auto& entry : fs::directory_iterator(input))
       if (entry.is_regular_file() && is_picture(entry.path())) found.push_back(entry.path());
-    if (found.empty()) throw Error(fmt::format("{}: holds no pictures (jpg, png, bmp, ppm, tga)", input));
+    if (found.empty()) throw Error(fmt::format("{}: holds no pictures (jpg, png, bmp)", input));
     std::sort(found.begin(), found.end());
     files.insert(files.end(), found.begin(), found.end());
   }
   return files;
+}
+
+// Where the drawn copies go: NAME.jpg, or NAME-2.jpg where there is such a name already. A copy must not take the place
+// of a photo.
+std::vector<fs::path> places_in(const fs::path& folder, const std::vector<fs::path>& files) {
+  std::vector<fs::path> places;
+  std::set<std::string> taken;
+  for (const fs::path& file : files) {
+    const std::string stem = file.stem().string();
+    std::string name = stem + ".jpg";
+    for (int number = 2; !taken.insert(name).second; ++number) name = fmt::format("{}-{}.jpg", stem, number);
+    places.push_back(folder / name);
+    std::error_code none;
+    const fs::path from = file.has_parent_path() ? file.parent_path() : fs::path(".");
+    if (fs::exists(places.back(), none) && fs::equivalent(folder, from, none))
+      throw UsageError(fmt::format("--out {}: the copy of {} would be written over {}; name another folder",
+                                   folder.string(), file.string(), places.back().string()));
+  }
+  return places;
 }
 
 void draw(const fs::path& to, io::Image image, const std::vector<Detection>& boxes,
@@ -77,7 +96,11 @@ void print(const fs::path& file, const io::Image& image, const std::vector<Detec
 
 void run(const Options& options) {
   const std::vector<fs::path> files = pictures_of(options.inputs);
-  if (!options.out.empty()) fs::create_directories(options.out);
+  std::vector<fs::path> places;
+  if (!options.out.empty()) {
+    places = places_in(options.out, files);
+    fs::create_directories(options.out);
+  }
   Model model = options.model.read();
   options.detection.apply(model.preprocess);
   DetectorOptions detector_options = options.detection.detector(*model.network, options.compute);
@@ -98,9 +121,7 @@ void run(const Options& options) {
       if (options.json != "-" && !options.quiet) print(file, images[i], boxes[i], ms, model.names);
       if (!options.json.empty())
         report.push_back(to_json(file.string(), images[i].width, images[i].height, ms, boxes[i], model.names));
-      if (!options.out.empty())
-        draw(fs::path(options.out) / file.filename().replace_extension(".jpg"), std::move(images[i]), boxes[i],
-             model.names);
+      if (!options.out.empty()) draw(places[first + i], std::move(images[i]), boxes[i], model.names);
     }
   }
   if (!options.json.empty()) write_json(options.json, report);
