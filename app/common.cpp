@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "app/counter.h"
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "io/cfg.h"
@@ -172,7 +173,9 @@ std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json
                      .threshold = kFloor,
                      .best_class = false,
                      .conv = compute.conv});
-  std::vector<ImageResult> results = detect_split(detector, split, model.network->channels, &interrupted());
+  Counter counter("photos", static_cast<int>(split.images.size()));
+  std::vector<ImageResult> results =
+      detect_split(detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); });
   rename_classes(results, model.names, dataset.classes);
   return results;
 }

@@ -8,7 +8,7 @@
 namespace rook {
 
 std::vector<ImageResult> detect_split(Detector& detector, const io::Split& split, int channels,
-                                      const std::atomic<bool>* stop) {
+                                      const std::atomic<bool>* stop, const std::function<void(int)>& done) {
   std::vector<ImageResult> results;
   for (std::size_t first = 0; first < split.images.size(); first += static_cast<std::size_t>(detector.batch())) {
     if (stop && *stop) throw Error("interrupted");
@@ -26,6 +26,7 @@ std::vector<ImageResult> detect_split(Detector& detector, const io::Split& split
       for (const io::LabelBox& box : image.boxes) result.truths.push_back({box.x, box.y, box.w, box.h, box.cls});
       results.push_back(std::move(result));
     }
+    if (done) done(static_cast<int>(results.size()));
   }
   return results;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,9 @@
 namespace rook {
 
 // Decodes and runs the photos, a batch at a time. Throws Error naming the photo that cannot be read, and when `stop`
-// (may be null) was set.
+// (may be null) was set. `done` is told how many photos are done.
 std::vector<ImageResult> detect_split(Detector& detector, const io::Split& split, int channels,
-                                      const std::atomic<bool>* stop);
+                                      const std::atomic<bool>* stop, const std::function<void(int)>& done = {});
 
 // Detections of a model with classes `names` as detections of the classes `wanted`, by name. Those of other classes are
 // left out.
