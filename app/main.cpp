@@ -11,13 +11,20 @@ namespace {
 
 // The program may have been compiled for the machine it was built on (ROOK_MARCH=native) and then been copied.
 bool cpu_fits() {
-#if defined(__AVX512F__)
-  return __builtin_cpu_supports("avx512f");
-#elif defined(__AVX2__)
-  return __builtin_cpu_supports("avx2");
-#else
-  return true;
+  bool fits = true;
+#if defined(__AVX2__)
+  fits = fits && __builtin_cpu_supports("avx2");
 #endif
+#if defined(__FMA__)
+  fits = fits && __builtin_cpu_supports("fma");
+#endif
+#if defined(__AVX512F__)
+  fits = fits && __builtin_cpu_supports("avx512f");
+#endif
+#if defined(__AVX512BF16__)
+  fits = fits && __builtin_cpu_supports("avx512bf16");
+#endif
+  return fits;
 }
 
 }  // namespace
