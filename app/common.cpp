@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "app/counter.h"
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "io/cfg.h"
@@ -24,8 +25,11 @@ void ComputeOptions::add(CLI::App& app) {
   app.add_option(
          "--device", device,
          "where to compute: auto (a GPU, else the CPU), cuda, cpu, emu (the CUDA kernels on the host), or ref (naive)")
-      ->capture_default_str();
-  app.add_option("--precision", precision, "auto, f32, bf16, or f16 (inference on a GPU)")->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "cuda", "cpu", "emu", "ref"}));
+  app.add_option("--precision", precision, "auto, f32, bf16, or f16 (inference on a GPU)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}));
   app.add_option("--conv", conv,
                  "force an implementation of convolution: ours (no library's), or one by name (rook tune lists them)");
   add_conv_cache(app, conv_cache);
@@ -63,10 +67,9 @@ DType ComputeOptions::dtype(bool training) const {
     return training && native ? DType::bf16 : DType::f32;
   }
   const auto type = dtype_from_name(precision);
-  const bool known = type && (*type == DType::f32 || *type == DType::bf16 || *type == DType::f16);
-  if (!known) throw Error(fmt::format("--precision {}: is not one of auto, f32, bf16, f16", precision));
+  if (!type) throw UsageError(fmt::format("--precision {}: is not one of auto, f32, bf16, f16", precision));
   if (*type == DType::f16 && (training || where == Device::cpu))
-    throw Error("--precision f16: is for inference on a GPU; take bf16 or f32");
+    throw UsageError("--precision f16: is for inference on a GPU; take bf16 or f32");
   return *type;
 }
 
@@ -82,18 +85,23 @@ void ModelOptions::add(CLI::App& app) {
 
 void DetectionOptions::add(CLI::App& app, const char* default_classes) {
   classes = default_classes;
-  app.add_option("--conf", conf, "least confidence of a box")->capture_default_str();
+  app.add_option("--conf", conf, "least confidence of a box")->capture_default_str()->check(CLI::Range(0.0, 1.0));
   app.add_option("--nms", nms,
                  "suppression: plain, greedy (darknet's greedynms), diou, or cfg (what the network's cfg says)")
-      ->capture_default_str();
-  app.add_option("--nms-threshold", nms_threshold, "overlap above which the weaker box goes")->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::IsMember({"plain", "greedy", "diou", "cfg"}));
+  app.add_option("--nms-threshold", nms_threshold, "overlap above which the weaker box goes")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   app.add_option("--classes", classes,
                  "of a box: best (only its likeliest class) or all (each class above --conf, as darknet does)")
       ->capture_default_str()
       ->check(CLI::IsMember({"best", "all"}));
   app.add_option("--resize", resize,
-                 "how photos are scaled: half-pixel, align-corners, area (default: as the model was trained)");
-  app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)");
+                 "how photos are scaled: half-pixel, align-corners, area (default: as the model was trained)")
+      ->check(CLI::IsMember({"half-pixel", "align-corners", "area"}));
+  app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)")
+      ->check(CLI::IsMember({"stretch", "letterbox"}));
   app.add_option(
       "--size", size,
       "side of the network's input in pixels, a multiple of 32 (default: that of the training, or the cfg's)");
@@ -144,7 +152,7 @@ io::DatasetOptions DataOptions::options() const {
   for (const std::string& pair : merge) {
     const std::size_t equals = pair.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == pair.size())
-      throw Error(fmt::format("--merge {}: write FROM=TO", pair));
+      throw UsageError(fmt::format("--merge {}: write FROM=TO", pair));
     options.merge.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
   }
   options.drop_unused_classes = !keep_unused;
@@ -199,7 +207,9 @@ std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json
                      .threshold = kFloor,
                      .best_class = false,
                      .conv = compute.convs()});
-  std::vector<ImageResult> results = detect_split(detector, split, model.network->channels, &interrupted());
+  Counter counter("photos", static_cast<int>(split.images.size()));
+  std::vector<ImageResult> results =
+      detect_split(detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); });
   rename_classes(results, model.names, dataset.classes);
   return results;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/conv_table.h"
 #include "io/dataset.h"
 #include "model/detector.h"
@@ -19,6 +20,12 @@ class App;
 }
 
 namespace rook::app {
+
+// What was asked for cannot be meant: ends the program with 2, as what CLI11 refuses does.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
 
 // Each subcommand adds itself; its callback does the work and throws Error on failure.
 void add_detect(CLI::App& app);

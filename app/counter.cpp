@@ -21,7 +21,8 @@ void Counter::show(int done) {
   if (!enabled_) return;
   const Clock::time_point now = Clock::now();
   const auto pause = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000);
-  if (now - shown_ < pause && done < total_) return;
+  const bool last = done == total_ && (terminal_ || shown_ != start_);  // short work needs no line in a log
+  if (now - shown_ < pause && !last) return;
   shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const std::string left = clock_text(elapsed / done * (total_ - done));

@@ -1,4 +1,4 @@
-// How far a piece of work is that is counted: a bar on a terminal, a plain line now and then elsewhere.
+// How far a piece of work is that is counted: a bar on a terminal, elsewhere a plain line every five seconds.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,7 @@ namespace rook::app {
 class Counter {
  public:
   // `what`: of what there are `total`, in the plural. `enabled` false: nothing is shown.
-  Counter(std::string what, int total, bool enabled);
+  Counter(std::string what, int total, bool enabled = true);
   // Ends the bar's line.
   ~Counter();
   Counter(const Counter&) = delete;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "app/common.h"
 #include "app/pictures.h"
@@ -24,6 +25,25 @@ struct Options {
   std::string out, json;
   bool quiet = false;
 };
+
+// Where the drawn copies go: NAME.jpg, or NAME-2.jpg where there is such a name already. A copy must not take the place
+// of a photo.
+std::vector<fs::path> places_in(const fs::path& folder, const std::vector<fs::path>& files) {
+  std::vector<fs::path> places;
+  std::set<std::string> taken;
+  for (const fs::path& file : files) {
+    const std::string stem = file.stem().string();
+    std::string name = stem + ".jpg";
+    for (int number = 2; !taken.insert(name).second; ++number) name = fmt::format("{}-{}.jpg", stem, number);
+    places.push_back(folder / name);
+    std::error_code none;
+    const fs::path from = file.has_parent_path() ? file.parent_path() : fs::path(".");
+    if (fs::exists(places.back(), none) && fs::equivalent(folder, from, none))
+      throw UsageError(fmt::format("--out {}: the copy of {} would be written over {}; name another folder",
+                                   folder.string(), file.string(), places.back().string()));
+  }
+  return places;
+}
 
 void draw(const fs::path& to, io::Image image, const std::vector<Detection>& boxes,
           const std::vector<std::string>& names) {
@@ -53,7 +73,11 @@ void print(const fs::path& file, const io::Image& image, const std::vector<Detec
 
 void run(const Options& options) {
   const std::vector<fs::path> files = pictures_of(options.inputs);
-  if (!options.out.empty()) fs::create_directories(options.out);
+  std::vector<fs::path> places;
+  if (!options.out.empty()) {
+    places = places_in(options.out, files);
+    fs::create_directories(options.out);
+  }
   Model model = options.model.read();
   options.detection.apply(model.preprocess);
   DetectorOptions detector_options = options.detection.detector(*model.network, options.compute);
@@ -74,9 +98,7 @@ void run(const Options& options) {
       if (options.json != "-" && !options.quiet) print(file, images[i], boxes[i], ms, model.names);
       if (!options.json.empty())
         report.push_back(to_json(file.string(), images[i].width, images[i].height, ms, boxes[i], model.names));
-      if (!options.out.empty())
-        draw(fs::path(options.out) / file.filename().replace_extension(".jpg"), std::move(images[i]), boxes[i],
-             model.names);
+      if (!options.out.empty()) draw(places[first + i], std::move(images[i]), boxes[i], model.names);
     }
   }
   if (!options.json.empty()) write_json(options.json, report);

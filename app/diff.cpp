@@ -31,7 +31,7 @@ struct Options {
 DiffSide side_of(const Side& side, const std::string& conv_cache) {
   const auto type = dtype_from_name(side.precision);
   if (!type || (*type != DType::f32 && *type != DType::bf16 && *type != DType::f16))
-    throw Error(fmt::format("precision {}: is not one of f32, bf16, f16", side.precision));
+    throw UsageError(fmt::format("precision {}: is not one of f32, bf16, f16", side.precision));
   const Backend& backend = find_backend(side.device);
   return {.backend = &backend, .compute = *type, .conv = conv_choice(side.conv, backend, conv_cache)};
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/common.h"
+#include "app/counter.h"
 #include "model/detect_split.h"
 #include "model/evaluate.h"
 
@@ -30,7 +31,12 @@ void run(const Options& options) {
   detector_options.threshold = options.floor;
   Detector detector(*model.network, *model.params, model.preprocess, detector_options);
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<ImageResult> results = detect_split(detector, split, model.network->channels, &interrupted());
+  std::vector<ImageResult> results;
+  {
+    Counter counter("photos", static_cast<int>(split.images.size()));
+    results =
+        detect_split(detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); });
+  }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Evaluation evaluation = evaluate(results, model.names, {.conf = options.detection.conf});
   evaluation.preprocess =

@@ -12,13 +12,20 @@ namespace {
 
 // The program may have been compiled for the machine it was built on (ROOK_MARCH=native) and then been copied.
 bool cpu_fits() {
-#if defined(__AVX512F__)
-  return __builtin_cpu_supports("avx512f");
-#elif defined(__AVX2__)
-  return __builtin_cpu_supports("avx2");
-#else
-  return true;
+  bool fits = true;
+#if defined(__AVX2__)
+  fits = fits && __builtin_cpu_supports("avx2");
 #endif
+#if defined(__FMA__)
+  fits = fits && __builtin_cpu_supports("fma");
+#endif
+#if defined(__AVX512F__)
+  fits = fits && __builtin_cpu_supports("avx512f");
+#endif
+#if defined(__AVX512BF16__)
+  fits = fits && __builtin_cpu_supports("avx512bf16");
+#endif
+  return fits;
 }
 
 }  // namespace
@@ -55,11 +62,14 @@ int main(int argc, char** argv) {
     return rook::app::exit_status;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  } catch (const rook::app::UsageError& error) {
+    fmt::print(stderr, "rook: {}\n", error.what());
+    return 2;
   } catch (const rook::Error& error) {
     fmt::print(stderr, "rook: {}\n", error.what());
     if (std::getenv("ROOK_DEBUG"))
       fmt::print(stderr, "  raised at {}:{}\n", error.where().file_name(), error.where().line());
-    return 1;
+    return rook::app::interrupted() ? 130 : 1;
   } catch (const std::bad_alloc&) {
     std::fputs("rook: out of memory; take a smaller batch or picture\n", stderr);
     return 1;

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "io/atomic_file.h"
+#include "model/report_html.h"
 
 namespace rook::app {
 
@@ -24,7 +25,8 @@ class MetricsFile {
     std::ifstream in(file);
     for (std::string line; std::getline(in, line);) {
       const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-      if (json.is_object() && json.value("iteration", std::int64_t{0}) <= iteration) kept += line + "\n";
+      if (json.is_object() && number_of(json, "iteration").value_or(0) <= static_cast<double>(iteration))
+        kept += line + "\n";
     }
     io::write_file_atomically(file, std::as_bytes(std::span(kept)));
     file_ = std::fopen(file.c_str(), "a");

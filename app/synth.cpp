@@ -49,7 +49,7 @@ void draw_set(const Options& o) {
 
 void run(const Options& o) {
   if (o.out.empty() && o.sheet.empty())
-    throw Error("nothing to do: name a folder with --out, or a picture with --sheet");
+    throw UsageError("nothing to do: name a folder with --out, or a picture with --sheet");
   if (!o.sheet.empty()) draw_sheet(o);
   if (!o.out.empty()) draw_set(o);
 }

@@ -49,7 +49,7 @@ double until_of(const std::string& text) {
   constexpr std::string_view kKey = "map50=";
   char* end = nullptr;
   const double value = text.starts_with(kKey) ? std::strtod(text.c_str() + kKey.size(), &end) : 0;
-  if (!end || *end || !(value > 0 && value <= 1)) throw Error(fmt::format("--until {}: write map50=0.985", text));
+  if (!end || *end || !(value > 0 && value <= 1)) throw UsageError(fmt::format("--until {}: write map50=0.985", text));
   return value;
 }
 
@@ -64,7 +64,7 @@ std::vector<SizeStage> stages_of(const std::string& text) {
     char rest = 0;
     if (std::sscanf(part.c_str(), "%d:%f%c", &size, &share, &rest) != 2 || size < 32 || size % 32 ||
         !(share > 0 && share <= 1))
-      throw Error(
+      throw UsageError(
           fmt::format("--stages {}: write SIZE:SHARE,... with sizes that are multiples of 32 and shares of the "
                       "training, like 288:0.5",
                       part));
@@ -103,8 +103,7 @@ TrainConfig configure(const Options& o, const io::Cfg& cfg) {
   if (!o.policy.empty()) c.schedule.policy = policy_from_name(o.policy);
   if (o.optimizer == "sgd") c.optimizer = OptimizerKind::sgd;
   if (o.optimizer == "adamw") c.optimizer = OptimizerKind::adamw;
-  if (o.loss == "fixed") c.loss = LossMode::fixed;
-  if (o.loss == "darknet") c.loss = LossMode::darknet;
+  if (!o.loss.empty()) set_loss(c, o.loss);
   if (!o.stages.empty()) c.stages = stages_of(o.stages);
   if (!o.until.empty()) c.until_map50 = until_of(o.until);
   c.precision = o.compute.dtype(true);
@@ -335,23 +334,27 @@ class Session {
 };
 
 void add_recipe_options(CLI::App& c, Options& o) {
-  c.add_option("--epochs", o.epochs, "passes over the training photos");
-  c.add_option("--batch", o.batch, "photos per update");
-  c.add_option("--subdivisions", o.subdivisions, "passes per update, for less memory");
+  c.add_option("--epochs", o.epochs, "passes over the training photos")->check(CLI::PositiveNumber);
+  c.add_option("--batch", o.batch, "photos per update")->check(CLI::PositiveNumber);
+  c.add_option("--subdivisions", o.subdivisions, "passes per update, for less memory")->check(CLI::PositiveNumber);
   c.add_option("--size", o.size, "side of the network's input, a multiple of 32");
   c.add_option("--stages", o.stages, "smaller sizes first: SIZE:SHARE,... like 288:0.5");
   c.add_option("--multi-scale", o.multi_scale, "sizes up to this factor larger and smaller, as darknet's random");
   c.add_option("--optimizer", o.optimizer, "adamw or sgd")->check(CLI::IsMember({"adamw", "sgd"}));
   c.add_option("--lr", o.lr, "learning rate");
-  c.add_option("--policy", o.policy, "its course: cosine, constant, step, steps, exp, poly, random, sig, sgdr");
+  c.add_option("--policy", o.policy, "its course: cosine, constant, step, steps, exp, poly, random, sig, sgdr")
+      ->check(CLI::IsMember({"cosine", "constant", "step", "steps", "exp", "poly", "random", "sig", "sgdr"}));
   c.add_option("--warmup", o.warmup, "iterations in which it rises");
   c.add_option("--decay", o.decay, "weight decay, on convolution weights only");
   c.add_option("--momentum", o.momentum, "of SGD; beta1 of AdamW");
   c.add_option("--ema", o.ema, "decay of the averaged weights (0: off)");
   c.add_option("--clip", o.clip, "largest norm of the gradient (0: off)");
   c.add_option("--freeze", o.freeze, "first layers that stay as they are");
-  c.add_option("--loss", o.loss, "fixed (true gradients) or darknet (its quirks reproduced)")
-      ->check(CLI::IsMember({"fixed", "darknet"}));
+  c.add_option(
+       "--loss", o.loss,
+       "fixed (true gradients), darknet (its quirks reproduced, docs/recipes.md), or darknet-smooth-bug (with the one "
+       "that keeps cfgs with objectness_smooth=1 from learning)")
+      ->check(CLI::IsMember({"fixed", "darknet", "darknet-smooth-bug"}));
   c.add_option("--box-weight", o.box_weight, "weight of the box term of the fixed loss");
   c.add_option("--mosaic", o.mosaic, "share of mosaics");
   c.add_option("--mosaic-until", o.mosaic_until, "share of the training after which there are none");
@@ -372,7 +375,8 @@ void add_train(CLI::App& app) {
       ->capture_default_str();
   c->add_option("--from", o->from, "start: FILE.weights, FILE.conv.N, a run, a checkpoint, or scratch")
       ->capture_default_str();
-  c->add_option("--recipe", o->recipe, "transfer, scratch, continue or cfg (default: by --from)");
+  c->add_option("--recipe", o->recipe, "transfer, scratch, continue or cfg (default: by --from)")
+      ->check(CLI::IsMember({"transfer", "scratch", "continue", "cfg"}));
   c->add_option("--train-list", o->train_list, "file with the names of the photos to train on");
   c->add_option("--valid", o->valid, "split that is evaluated")->capture_default_str();
   c->add_option("--out", o->out, "run folder (default: runs/run-N)");

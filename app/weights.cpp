@@ -77,7 +77,7 @@ void save(const std::string& to, const Model& model, int layers) {
 
 void convert(const std::string& from, const std::string& to, const LoadOptions& load) {
   if (!to.ends_with(".safetensors") && !to.ends_with(".weights"))
-    throw Error(fmt::format("{}: the ending says what to write: .safetensors or .weights", to));
+    throw UsageError(fmt::format("{}: the ending says what to write: .safetensors or .weights", to));
   const Model model = load_model(from, load);
   save(to, model, -1);
   if (!to.ends_with(".weights")) return;

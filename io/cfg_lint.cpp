@@ -138,6 +138,13 @@ std::vector<CfgWarning> lint_cfg(const Cfg& cfg) {
     if (section.type == "convolutional" && !section.has("activation")) {
       warn(warnings, section, {}, "has no activation=; darknet's default is logistic, not linear: say which");
     }
+    if (const int until = integer_or_default(section, "stopbackward"); until > 1) {
+      warn(warnings, section, "stopbackward",
+           fmt::format(
+               "stopbackward={} freezes the layers before it for {} iterations in darknet; they are trained from "
+               "the start, or with --freeze {} never",
+               until, until, index));
+    }
     if (is_head(section)) lint_head(cfg, index, warnings);
   }
   lint_anchors(cfg, warnings);

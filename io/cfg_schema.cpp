@@ -65,7 +65,7 @@ constexpr std::array kNet = {
     count("batch", "1"), count("subdivisions", "1"), count("time_steps", "1", niche), positive("learning_rate", ".001"),
     fraction("momentum", ".9"), positive("decay", ".0001"), flag("adam"), fraction("B1", ".9"), fraction("B2", ".999"),
     // bn_eps is rook's own: what is added to the variance in batch norm.
-    positive("eps", "1e-6"), positive("bn_eps", "1e-5"), fraction("ema_alpha", "0"),
+    positive("eps", "1e-6", ignored), positive("bn_eps", "1e-5"), fraction("ema_alpha", "0"),
     positive("loss_scale", "1", ignored),
     // Its schedule.
     whole("max_batches", "0"), whole("burn_in", "0"), number("power", "4"),
@@ -76,7 +76,7 @@ constexpr std::array kNet = {
     number("angle", "0", ignored), positive("aspect", "1", ignored), positive("saturation", "1"),
     positive("exposure", "1"), positive("hue", "0"), flag("flip", "1"), whole("blur", "0", ignored),
     whole("gaussian_noise", "0", ignored), flag("mixup", "0", ignored), flag("cutmix", "0", ignored), flag("mosaic"),
-    flag("mosaic_bound"), flag("letter_box"), count("resize_step", "32"), count("max_crop", "", ignored),
+    flag("mosaic_bound"), flag("letter_box"), count("resize_step", "32", ignored), count("max_crop", "", ignored),
     count("min_crop", "", ignored), positive("max_ratio", "", ignored), positive("min_ratio", "", ignored),
     flag("center", "0", ignored),
     // Training experiments, memory and display of darknet's.
@@ -94,19 +94,12 @@ constexpr std::array kNet = {
     numbers("input_calibration", ignored)};
 
 // darknet.md 1.4 and 7.9.
-constexpr std::array kEveryLayer = {whole("stopbackward", "0"),
-                                    whole("dont_update", "0"),
-                                    flag("onlyforward"),
-                                    flag("train_only_bn"),
-                                    flag("dontload"),
-                                    flag("dontloadscales"),
-                                    positive("learning_rate", "1"),
-                                    positive("clip", "0", ignored),
-                                    whole("burnin_update", "0", ignored),
-                                    flag("truth", "0", ignored),
-                                    flag("dontsave", "0", ignored),
-                                    whole("numload", "0", niche),
-                                    number("smooth", "0", ignored)};
+constexpr std::array kEveryLayer = {
+    whole("stopbackward", "0"),          whole("dont_update", "0", ignored), flag("onlyforward", "0", ignored),
+    flag("train_only_bn", "0", ignored), flag("dontload", "0", ignored),     flag("dontloadscales", "0", ignored),
+    positive("learning_rate", "1"),      positive("clip", "0", ignored),     whole("burnin_update", "0", ignored),
+    flag("truth", "0", ignored),         flag("dontsave", "0", ignored),     whole("numload", "0", niche),
+    number("smooth", "0", ignored)};
 
 constexpr std::array kConvolutional = {count("filters", "1"),
                                        count("groups", "1"),
@@ -146,7 +139,7 @@ constexpr std::array kMaxpool = {count("stride", "1"),
                                  count("size", ""),
                                  whole("padding", ""),
                                  flag("maxpool_depth"),
-                                 count("out_channels", "1"),
+                                 count("out_channels", "1", ignored),
                                  whole("antialiasing", "0"),
                                  flag("maxpool_zero_nonmax", "0", niche)};
 constexpr std::array kLocalAvgpool = {count("stride", "1"), integer("stride_x", "-1", used, -1),
@@ -158,16 +151,17 @@ constexpr std::array kRoute = {required(integers("layers")), count("groups", "1"
                                integer("stream", "-1", ignored), integer("wait_stream", "-1", ignored)};
 constexpr std::array kShortcut = {required(integers("from")), choice("activation", "linear", kActivations),
                                   choice("weights_type", "none", "none per_feature per_layer per_channel"),
-                                  choice("weights_normalization", "none", "none relu avg_relu softmax")};
+                                  choice("weights_normalization", "none", "none relu avg_relu softmax", ignored)};
 constexpr std::array kScaleChannels = {required(integer("from", "")), flag("scale_wh"),
                                        choice("activation", "linear", kActivations)};
 constexpr std::array kSam = {required(integer("from", "")), choice("activation", "linear", kActivations)};
-constexpr std::array kDropout = {fraction("probability", ".2"), flag("dropblock"), fraction("dropblock_size_rel", "0"),
-                                 whole("dropblock_size_abs", "0")};
+constexpr std::array kDropout = {fraction("probability", ".2"), flag("dropblock"),
+                                 fraction("dropblock_size_rel", "0", ignored),
+                                 whole("dropblock_size_abs", "0", ignored)};
 constexpr std::array kConnected = {count("output", "1"), choice("activation", "logistic", kActivations),
                                    flag("batch_normalize")};
 constexpr std::array kSoftmax = {count("groups", "1"), number("temperature", "1"), text("tree", "", niche),
-                                 number("spatial", "0"), flag("noloss")};
+                                 number("spatial", "0"), flag("noloss", "0", ignored)};
 constexpr std::array kActivation = {choice("activation", "linear", kActivations)};
 constexpr std::array kImplicit = {number("mean", "0"), number("std", ".2"), count("filters", "128"),
                                   count("atoms", "1")};
@@ -201,8 +195,8 @@ constexpr std::array kYolo = {
 constexpr auto kGaussianYolo = [] {
   std::array<CfgKey, kYolo.size() + 2> keys;
   std::copy(kYolo.begin(), kYolo.end(), keys.begin());
-  keys[kYolo.size()] = choice("yolo_point", "center", "center left_top right_bottom");
-  keys[kYolo.size() + 1] = positive("uc_normalizer", "1");
+  keys[kYolo.size()] = choice("yolo_point", "center", "center left_top right_bottom", niche);
+  keys[kYolo.size() + 1] = positive("uc_normalizer", "1", ignored);
   return keys;
 }();
 
@@ -210,7 +204,7 @@ constexpr auto kGaussianYolo = [] {
 constexpr std::array kRegion = {count("classes", "20"),
                                 count("num", "1"),
                                 required(numbers("anchors", used, 0)),
-                                CfgKey{"coords", KeyType::integer, "4", 4, 4},
+                                CfgKey{"coords", KeyType::integer, "4", 4, 4, ignored},  // can be nothing else
                                 count("max", "30"),
                                 flag("softmax"),
                                 flag("bias_match"),

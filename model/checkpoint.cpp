@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -10,9 +12,50 @@
 namespace rook {
 namespace {
 
-constexpr const char* kFormat = "rook-checkpoint-1";
+constexpr const char* kFormat = "rook-checkpoint-2";
+constexpr const char* kFirstFormat = "rook-checkpoint-1";  // the same without a digest
+constexpr const char* kDigest = "digest";
 constexpr const char* kEmaPrefix = "ema.";
 constexpr const char* kOptimizerPrefix = "optimizer.";
+
+// 64 bits that any one damaged byte changes: each word is mixed in by steps that can be undone. Against chance, not
+// against somebody who means harm.
+class Digest {
+ public:
+  void add(std::span<const std::byte> bytes) {
+    mix(bytes.size());
+    while (!bytes.empty()) {
+      std::uint64_t word = 0;
+      const std::size_t count = std::min(bytes.size(), sizeof word);
+      std::memcpy(&word, bytes.data(), count);
+      mix(word);
+      bytes = bytes.subspan(count);
+    }
+  }
+  void add(const std::string& text) { add(std::as_bytes(std::span(text))); }
+  std::string text() const { return fmt::format("{:016x}", state_); }
+
+ private:
+  void mix(std::uint64_t word) { state_ = std::rotl(state_ ^ word, 29) * 0x9e3779b97f4a7c15u; }
+  std::uint64_t state_ = 0;
+};
+
+// Of all metadata but itself, and of all arrays.
+std::string digest_of(const io::SafeTensors& file) {
+  Digest digest;
+  for (const auto& [key, value] : file.metadata) {
+    if (key == kDigest) continue;
+    digest.add(key);
+    digest.add(value);
+  }
+  for (const auto& [name, tensor] : file.tensors) {
+    digest.add(name);
+    digest.add(tensor.dtype);
+    digest.add(std::as_bytes(std::span(tensor.shape)));
+    digest.add(tensor.bytes);
+  }
+  return digest.text();
+}
 
 void add_arrays(io::SafeTensors& file, const std::string& prefix, const Params& layout, std::span<const float> values) {
   if (static_cast<std::int64_t>(values.size()) != layout.total())
@@ -95,14 +138,18 @@ void write_checkpoint(const std::filesystem::path& path, const Network& network,
   if (!checkpoint.ema.empty()) add_arrays(file, kEmaPrefix, layout, checkpoint.ema);
   for (const auto& [name, values] : checkpoint.optimizer)
     file.add_f32(kOptimizerPrefix + name, {static_cast<std::int64_t>(values.size())}, values);
+  file.metadata[kDigest] = digest_of(file);
   io::write_safetensors(path, file);
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& path) {
   const io::SafeTensors file = io::read_safetensors(path);
-  if (metadata(file, "format") != kFormat)
+  const std::string format = metadata(file, "format");
+  if (format != kFormat && format != kFirstFormat)
+    throw Error(fmt::format("{}: format '{}' is not known to this version of rook", file.file, format));
+  if (format == kFormat && metadata(file, kDigest) != digest_of(file))
     throw Error(
-        fmt::format("{}: format '{}' is not known to this version of rook", file.file, metadata(file, "format")));
+        fmt::format("{}: is damaged: it is not what was written (its digest differs); copy it again", file.file));
   Checkpoint checkpoint;
   checkpoint.cfg = metadata(file, "cfg");
   checkpoint.cfg_name = metadata(file, "cfg_name");

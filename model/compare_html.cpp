@@ -103,7 +103,7 @@ Chart chart_of(const Comparison& comparison, const char* title, const char* x_la
   for (std::size_t r = 0; r < comparison.runs.size(); ++r) {
     Series series{.name = comparison.runs[r].name, .points = {}, .color = static_cast<int>(r), .bold = true};
     for (const nlohmann::json& line : comparison.runs[r].run.metrics) {
-      if (line.value("type", "") != type) continue;
+      if (const auto found = line.find("type"); found == line.end() || *found != type) continue;
       const auto at = number_of(line, x), value = number_of(line, y);
       if (at && value) series.points.push_back({*at * x_scale, *value});
     }

@@ -120,7 +120,8 @@ class Builder {
       refuse(s, {"weights_type"});
       return make_shortcut(activation_of(s, "linear"));
     }
-    if (s.type == "scale_channels") return make_scale_channels(activation_of(s, "linear"));
+    if (s.type == "scale_channels")
+      return make_scale_channels(activation_of(s, "linear"), s.integer("scale_wh", 0) != 0);
     if (s.type == "sam") return make_sam(activation_of(s, "linear"));
     if (s.type == "dropout") {
       refuse(s, {"dropblock"});

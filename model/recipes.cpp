@@ -65,7 +65,9 @@ TrainConfig from_cfg(const io::Cfg& cfg) {
   config.batch = std::max(1, net.integer("batch", 1));
   config.subdivisions = std::max(1, net.integer("subdivisions", 1));
   config.optimizer = net.integer("adam", 0) ? OptimizerKind::adamw : OptimizerKind::sgd;
-  config.momentum = net.number("momentum", 0.9f);
+  const bool adam = config.optimizer == OptimizerKind::adamw;
+  config.momentum = adam ? net.number("B1", 0.9f) : net.number("momentum", 0.9f);
+  config.beta2 = net.number("B2", 0.999f);
   config.decay = net.number("decay", 0.0001f);
   config.schedule = schedule_of(net);
   config.epochs = 0;  // counted in iterations: max_batches
@@ -97,6 +99,22 @@ TrainConfig from_cfg(const io::Cfg& cfg) {
   return config;
 }
 
+// stopbackward=1 freezes the layers before the last layer that has it (darknet.md 7.9).
+int frozen_by(const io::Cfg& cfg) {
+  int frozen = 0;
+  for (int i = 0; i < cfg.layers(); ++i)
+    if (cfg.layer(i).integer("stopbackward", 0) == 1) frozen = i;
+  return frozen;
+}
+
+TrainConfig named(const std::string& name, const io::Cfg& cfg) {
+  if (name == "transfer") return transfer();
+  if (name == "scratch") return scratch();
+  if (name == "continue") return continued();
+  if (name == "cfg") return from_cfg(cfg);
+  throw Error(fmt::format("recipe '{}' is not one of transfer, scratch, continue, cfg", name));
+}
+
 }  // namespace
 
 const std::vector<RecipeText>& recipe_texts() {
@@ -112,11 +130,9 @@ const std::vector<RecipeText>& recipe_texts() {
 }
 
 TrainConfig recipe(const std::string& name, const io::Cfg& cfg) {
-  if (name == "transfer") return transfer();
-  if (name == "scratch") return scratch();
-  if (name == "continue") return continued();
-  if (name == "cfg") return from_cfg(cfg);
-  throw Error(fmt::format("recipe '{}' is not one of transfer, scratch, continue, cfg", name));
+  TrainConfig config = named(name, cfg);
+  config.freeze = frozen_by(cfg);
+  return config;
 }
 
 }  // namespace rook

@@ -52,6 +52,35 @@ std::string cell(std::string text, std::size_t width, bool right) {
   return right ? room + text : text + room;
 }
 
+bool is_text_list(const nlohmann::json& value) {
+  return value.is_array() &&
+         std::all_of(value.begin(), value.end(), [](const nlohmann::json& item) { return item.is_string(); });
+}
+
+bool is_side(const nlohmann::json& value) {
+  constexpr int kMost = 65536;
+  return value.is_number_integer() && value >= 0 && value <= kMost;
+}
+
+// What others read of a configuration is of the type they expect, or not there.
+void check_config(const nlohmann::json& config, const fs::path& file) {
+  const auto check = [&](const nlohmann::json& object, const char* key, bool (*fits)(const nlohmann::json&),
+                         const char* what) {
+    const auto found = object.find(key);
+    if (found != object.end() && !fits(*found))
+      throw Error(fmt::format("{}: '{}' is not {}; the file is damaged", file.string(), key, what));
+  };
+  const auto is_text = [](const nlohmann::json& value) { return value.is_string(); };
+  for (const char* key : {"arch", "cfg", "data", "device", "from", "started", "train_list", "valid"})
+    check(config, key, is_text, "a text");
+  for (const char* key : {"classes", "merge"}) check(config, key, is_text_list, "a list of texts");
+  check(
+      config, "train", [](const nlohmann::json& value) { return value.is_object(); }, "an object");
+  if (!config.contains("train")) return;
+  check(config["train"], "recipe", is_text, "a text");
+  for (const char* key : {"width", "height"}) check(config["train"], key, is_side, "a number of pixels");
+}
+
 }  // namespace
 
 Run read_run(const fs::path& folder) {
@@ -61,6 +90,7 @@ Run read_run(const fs::path& folder) {
   if (!config) throw Error(fmt::format("{}: holds no config.json, so it is no run of rook", folder.string()));
   run.config = nlohmann::json::parse(config, nullptr, false);
   if (!run.config.is_object()) throw Error(fmt::format("{}: is not a JSON object", file.string()));
+  check_config(run.config, file);
   std::ifstream metrics(folder / "metrics.jsonl");
   for (std::string line; std::getline(metrics, line);) {
     nlohmann::json json = nlohmann::json::parse(line, nullptr, false);

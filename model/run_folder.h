@@ -16,7 +16,8 @@ struct Run {
   std::vector<nlohmann::json> metrics;  // the lines of metrics.jsonl; those a kill cut off are left out
 };
 
-// Throws Error when the folder holds no config.json, or one that is no JSON object.
+// Throws Error when the folder holds no config.json, or one that is no JSON object, or has something of another type
+// than rook writes.
 Run read_run(const std::filesystem::path& folder);
 
 // `where` itself when it is a run, otherwise the runs among the folders in it, by name. Throws Error when there are

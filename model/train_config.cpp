@@ -14,8 +14,10 @@ using nlohmann::json;
 const char* name_of(OptimizerKind kind) {
   return kind == OptimizerKind::sgd ? "sgd" : "adamw";
 }
-const char* name_of(LossMode mode) {
-  return mode == LossMode::fixed ? "fixed" : "darknet";
+constexpr const char* kSmoothBug = "darknet-smooth-bug";
+
+std::string loss_name(const TrainConfig& c) {
+  return c.loss == LossMode::fixed ? "fixed" : c.smooth_bug ? kSmoothBug : "darknet";
 }
 
 const char* name_of(BoxLoss loss) {
@@ -40,6 +42,29 @@ Enum from_name(const json& value, std::initializer_list<Enum> all, const char* k
   for (const Enum e : all)
     if (name == name_of(e)) return e;
   throw Error(fmt::format("configuration: {}={} is not known", key, name));
+}
+
+// Of a file that may be damaged: numbers that no training could have been given.
+void check_range(const char* key, double value, double least, double most) {
+  if (!(value >= least && value <= most))
+    throw Error(fmt::format("configuration of the run: {}={} is not between {} and {}", key, value, least, most));
+}
+
+void check_ranges(const TrainConfig& c) {
+  constexpr double kMany = 1e9, kSide = 65536;
+  check_range("batch", c.batch, 1, kSide);
+  check_range("subdivisions", c.subdivisions, 1, c.batch);
+  check_range("width", c.width, 0, kSide);
+  check_range("height", c.height, 0, kSide);
+  check_range("epochs", c.epochs, 0, kMany);
+  check_range("schedule.iterations", static_cast<double>(c.schedule.iterations), 0, kMany);
+  check_range("freeze", c.freeze, 0, kSide);
+  check_range("max_truths", c.max_truths, 1, kSide);
+  check_range("multi_scale", c.multi_scale, 1, 10);
+  for (const SizeStage& stage : c.stages) {
+    check_range("stages.width", stage.width, 1, kSide);
+    check_range("stages.height", stage.height, 1, kSide);
+  }
 }
 
 }  // namespace
@@ -79,7 +104,7 @@ json to_json(const TrainConfig& c) {
           {"bn_momentum", c.bn_momentum},
           {"clip", c.clip},
           {"freeze", c.freeze},
-          {"loss", name_of(c.loss)},
+          {"loss", loss_name(c)},
           {"weights",
            {{"box", c.weights.box},
             {"objectness", c.weights.objectness},
@@ -117,6 +142,13 @@ json to_json(const TrainConfig& c) {
           {"precision", rook::name_of(c.precision)}};
 }
 
+void set_loss(TrainConfig& config, const std::string& name) {
+  if (name != "fixed" && name != "darknet" && name != kSmoothBug)
+    throw Error(fmt::format("configuration: loss={} is not one of fixed, darknet, {}", name, kSmoothBug));
+  config.loss = name == "fixed" ? LossMode::fixed : LossMode::darknet;
+  config.smooth_bug = name == kSmoothBug;
+}
+
 TrainConfig train_config_from_json(const json& j) try {
   TrainConfig c;
   j.at("recipe").get_to(c.recipe);
@@ -148,7 +180,7 @@ TrainConfig train_config_from_json(const json& j) try {
   j.at("bn_momentum").get_to(c.bn_momentum);
   j.at("clip").get_to(c.clip);
   j.at("freeze").get_to(c.freeze);
-  c.loss = from_name(j.at("loss"), {LossMode::fixed, LossMode::darknet}, "loss");
+  set_loss(c, j.at("loss").get<std::string>());
   const json& w = j.at("weights");
   w.at("box").get_to(c.weights.box);
   w.at("objectness").get_to(c.weights.objectness);
@@ -190,6 +222,7 @@ TrainConfig train_config_from_json(const json& j) try {
   const auto precision = dtype_from_name(j.at("precision").get<std::string>());
   if (!precision) throw Error("configuration: precision is not known");
   c.precision = *precision;
+  check_ranges(c);
   return c;
 } catch (const json::exception& error) {
   throw Error(fmt::format("configuration of the run: {}", error.what()));

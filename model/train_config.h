@@ -44,6 +44,7 @@ struct TrainConfig {
   float clip = 20;           // of the gradient's norm; 0: off
   int freeze = 0;            // first layers that are not trained
   LossMode loss = LossMode::fixed;
+  bool smooth_bug = false;  // darknet's loss: with objectness_smooth positives get no objectness (darknet.md 6.2)
   LossWeights weights;
   float objectness_bias = -5, class_bias = -2.5f;  // start of fresh head convolutions
   AugmentSpec augment;
@@ -61,7 +62,7 @@ struct TrainConfig {
 };
 
 // "transfer", "scratch", "continue", "cfg". Throws Error that lists them. `cfg` reads [net] and the last head of the
-// network's cfg, as darknet would.
+// network's cfg, as darknet would. Frozen is in each of them what stopbackward=1 in the cfg freezes.
 TrainConfig recipe(const std::string& name, const io::Cfg& cfg);
 
 struct RecipeText {
@@ -69,6 +70,9 @@ struct RecipeText {
   const char* text;  // what it is for and why its numbers are what they are
 };
 const std::vector<RecipeText>& recipe_texts();
+
+// "fixed", "darknet", or "darknet-smooth-bug". Throws Error that lists them.
+void set_loss(TrainConfig& config, const std::string& name);
 
 nlohmann::json to_json(const TrainConfig& config);
 TrainConfig train_config_from_json(const nlohmann::json& json);  // throws Error naming the key

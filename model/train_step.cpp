@@ -22,6 +22,14 @@ float ema_decay(const TrainConfig& config, std::int64_t iteration) {
   return std::min(config.ema, (1 + age) / (10 + age));
 }
 
+// What the optimizer updates and how: decay, what is frozen, and the cfg's learning_rate of a layer, a factor.
+std::vector<ParamSegment> segments_of(const Model& model, const TrainConfig& config) {
+  std::vector<ParamSegment> segments = model.params->segments(config.decay, config.freeze);
+  for (ParamSegment& segment : segments)
+    segment.lr_scale *= model.network->cfg.layer(segment.layer).number("learning_rate", 1);
+  return segments;
+}
+
 void add_parts(LossParts& sum, const LossParts& part, float share_of_loss, float share) {
   sum.box += part.box * share_of_loss;
   sum.objectness += part.objectness * share_of_loss;
@@ -38,6 +46,7 @@ void add_parts(LossParts& sum, const LossParts& part, float share_of_loss, float
 
 HeadLossParams loss_params(const Head& head, const TrainConfig& config) {
   HeadLossParams params = head.loss;
+  params.smooth_bug = config.smooth_bug;
   if (config.loss == LossMode::darknet || head.spec.kind == HeadKind::region) return params;
   params.iou_normalizer = config.weights.box;
   params.obj_normalizer = config.weights.objectness;
@@ -65,7 +74,7 @@ TrainStep::TrainStep(Model& model, const TrainConfig& config, const PhotoCache& 
                  .bn_momentum = config.bn_momentum,
                  .seed = config.seed}),
       order_(train.size(), config.seed),
-      segments_(model.params->segments(config.decay, config.freeze)),
+      segments_(segments_of(model, config)),
       tables_(runtime_),
       state_(runtime_),
       truths_(runtime_),

@@ -33,11 +33,11 @@ class OpsBench {
  public:
   explicit OpsBench(const Options& o) : o_(o), backend_(find_backend(o.device)), limits_{.seconds = o.seconds} {
     if (backend_.name == "ref")
-      throw Error("--device ref: is what the others are compared with; take cpu, cuda or emu");
+      throw UsageError("--device ref: is what the others are compared with; take cpu, cuda or emu");
     for (const std::string& name : o.types) {
       const auto type = dtype_from_name(name);
       if (type != DType::f32 && type != DType::bf16 && type != DType::f16)
-        throw Error(fmt::format("--types {}: is not one of f32, bf16, f16", name));
+        throw UsageError(fmt::format("--types {}: is not one of f32, bf16, f16", name));
       types_.push_back(*type);
     }
     if (types_.empty()) types_ = {DType::f32, DType::bf16};
@@ -188,7 +188,8 @@ void OpsBench::run() {
         for (const DType type : types_)
           for (const int batch : o_.batches) run_conv(shape, direction, batch, type);
   if (rows_.empty())
-    throw Error(fmt::format("--filter {}: no case has it in its name; `rook bench ops --list` shows them", o_.filter));
+    throw UsageError(
+        fmt::format("--filter {}: no case has it in its name; `rook bench ops --list` shows them", o_.filter));
   nlohmann::json result = measured_on(backend_);
   result.update({{"bench", "ops"}, {"ceilings", ceilings_.json()}, {"unsteady_rows", unsteady_}, {"rows", rows_}});
   if (!o_.json.empty()) write_json(o_.json, result);

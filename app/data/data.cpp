@@ -26,7 +26,7 @@ std::pair<int, int> size_of(const std::string& text) {
   char rest = 0;
   if (std::sscanf(text.c_str(), "%dx%d%c", &width, &height, &rest) != 2 || width < 1 || height < 1 ||
       std::max(width, height) > 16384)
-    throw Error(fmt::format("--resize {}: write WIDTHxHEIGHT in pixels, like 416x416", text));
+    throw UsageError(fmt::format("--resize {}: write WIDTHxHEIGHT in pixels, like 416x416", text));
   return {width, height};
 }
 

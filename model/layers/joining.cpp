@@ -123,15 +123,14 @@ class Shortcut final : public Activated {
 
 class ScaleChannels final : public Activated {
  public:
-  using Activated::Activated;
+  ScaleChannels(Activation activation, bool per_pixel) : Activated(activation), per_pixel_(per_pixel) {}
   std::string_view kind() const override { return "scale_channels"; }
   Shape infer(std::span<const Shape> inputs) const override {
     const Shape gate = inputs[0], x = inputs[1];
-    const bool per_channel = gate.h == 1 && gate.w == 1 && gate.c == x.c;
-    const bool per_pixel = gate.c == 1 && gate.h == x.h && gate.w == x.w;
-    if (!per_channel && !per_pixel)
-      throw Error(
-          fmt::format("a gate of {}x{}x{} does not fit the {}x{}x{} it scales", gate.w, gate.h, gate.c, x.w, x.h, x.c));
+    const Shape wanted = per_pixel_ ? Shape{x.h, x.w, 1} : Shape{1, 1, x.c};
+    if (gate != wanted)
+      throw Error(fmt::format("a gate of {}x{}x{} does not fit the {}x{}x{} it scales: with scale_wh={} it is {}x{}x{}",
+                              gate.w, gate.h, gate.c, x.w, x.h, x.c, per_pixel_ ? 1 : 0, wanted.w, wanted.h, wanted.c));
     return x;
   }
   Window reads(std::size_t input, const Window& y, std::span<const Shape> inputs) const override {
@@ -155,6 +154,7 @@ class ScaleChannels final : public Activated {
                                           .dgate_mode = run.dinputs[0].mode},
                                          run.stream);
   }
+  bool per_pixel_;
 };
 
 class Sam final : public Activated {
@@ -194,8 +194,8 @@ std::unique_ptr<Op> make_route(int inputs, int groups, int group_id) {
 std::unique_ptr<Op> make_shortcut(Activation activation) {
   return std::make_unique<Shortcut>(activation);
 }
-std::unique_ptr<Op> make_scale_channels(Activation activation) {
-  return std::make_unique<ScaleChannels>(activation);
+std::unique_ptr<Op> make_scale_channels(Activation activation, bool per_pixel) {
+  return std::make_unique<ScaleChannels>(activation, per_pixel);
 }
 std::unique_ptr<Op> make_sam(Activation activation) {
   return std::make_unique<Sam>(activation);

@@ -35,7 +35,7 @@ std::unique_ptr<Op> make_route(int inputs, int groups, int group_id);
 // Sum of the inputs (darknet.md: surplus channels ignored), then the activation.
 std::unique_ptr<Op> make_shortcut(Activation activation);
 // Inputs: gate (previous layer), features (`from`).
-std::unique_ptr<Op> make_scale_channels(Activation activation);
+std::unique_ptr<Op> make_scale_channels(Activation activation, bool per_pixel);
 // Inputs: previous layer, `from`.
 std::unique_ptr<Op> make_sam(Activation activation);
 std::unique_ptr<Op> make_dropout(float probability);

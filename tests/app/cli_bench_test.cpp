@@ -73,7 +73,7 @@ TEST_CASE("rook bench ops: traffic of an operation, and a table in Markdown") {
                                        "avgpool_forward 13x13x512", "--types", "f32", "--markdown", "-"});
   CHECK(table.find("| avgpool_forward | 13x13x512 | 1 | f32 |") != std::string::npos);
   const Output nothing = run_program({"bench", "ops", "--filter", "no such case", "--seconds", "0"});
-  CHECK(nothing.status == 1);
+  CHECK(nothing.status == 2);
   CHECK(nothing.err.find("no such case") != std::string::npos);
 }
 

@@ -62,6 +62,32 @@ TEST_CASE("rook detect: boxes as JSON and on pictures") {
   CHECK(output_of(more).empty());
 }
 
+TEST_CASE("rook detect: drawn copies keep clear of each other and of the photos") {
+  const TempFolder folder;
+  const ByteVector photo = load(tiny_run().data / "test/images/photo-0.png");
+  fs::create_directories(folder / "a/b");
+  for (const char* name : {"a/x.png", "a/b/x.png"}) save(folder / name, photo);
+  append_text(folder / "a/notes.ppm", "no picture that rook reads");
+  const auto detect = [&](const Words& more) {
+    Words words{"detect", "--model", tiny_run().run.string(), "--quiet"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_program(words);
+  };
+  const std::string a = (folder / "a").string(), b = (folder / "a/b").string(), drawn = (folder / "drawn").string();
+  CHECK(detect({a, b, "--out", drawn}).status == 0);
+  for (const char* name : {"drawn/x.jpg", "drawn/x-2.jpg"}) CHECK(io::read_image(folder / name).width == 64);
+  CHECK(detect({a, b, "--out", drawn}).status == 0);  // once more
+  // Into the folder of the photos: only where nothing is written over.
+  CHECK(detect({a, "--out", a}).status == 0);
+  const ByteVector first = load(folder / "a/x.jpg");
+  const Output refused = detect({a, "--out", a});
+  CHECK(refused.status == 2);
+  CHECK(shows(refused.err, "would be written over"));
+  CHECK(load(folder / "a/x.jpg") == first);
+  const Output none = detect({(folder / "drawn/none").string(), "--out", drawn});
+  CHECK(none.status == 1);
+}
+
 TEST_CASE("rook detect: a photo whose name is not UTF-8") {
   const TempFolder folder;
   const fs::path photo = folder / "caf\xe9.png";

@@ -87,7 +87,7 @@ TEST_CASE("rook data convert --resize: what is no size is an error, and leaves n
   for (const char* size : {"24", "24x", "0x16", "24x16x3", "24x99999"}) {
     test::Child child(scratch.folder, {program, "data", "convert", (scratch.folder / "in/obj.data").string(),
                                        (scratch.folder / "out").string(), "--resize", size});
-    CHECK(child.wait() == 1);
+    CHECK(child.wait() == 2);
     CHECK(child.err().find(fmt::format("--resize {}: write WIDTHxHEIGHT", size)) != std::string::npos);
     CHECK_FALSE(fs::exists(scratch.folder / "out"));
     CHECK_FALSE(fs::exists(scratch.folder / "out.photos"));

@@ -26,7 +26,7 @@ TEST_CASE("rook synth chess: a sheet of pictures, and what it refuses") {
   CHECK(image.width == 160);
   CHECK(image.height == 120);
   const Output nothing = run_program({"synth", "chess"});
-  CHECK(nothing.status == 1);
+  CHECK(nothing.status == 2);
   CHECK(shows(nothing.err, "--out"));
   CHECK(run_program({"synth", "chess", "--out", (folder / "x").string(), "--visible", "0"}).status == 2);
   const Output full = run_program({"synth", "chess", "--out", (folder / ".").string()});

@@ -55,6 +55,10 @@ TEST_CASE("cfg lint: one trap at a time") {
        "train\n"},
       {"jitter=.3", "cls_normalizer=.5",
        "17: [yolo] cls_normalizer has no effect in darknet without counters_per_class\n"},
+      {"jitter=.3", "stopbackward=800",
+       "17: [yolo] stopbackward=800 freezes the layers before it for 800 iterations in darknet; they are trained from "
+       "the start, or with --freeze 1 never\n"},
+      {"jitter=.3", "dont_update=5", "17: [yolo] dont_update='5' is not supported; it is not used\n"},
   };
   for (const Trap& trap : traps) {
     INFO("\"", trap.from, "\" -> \"", trap.to, "\"");

@@ -240,6 +240,10 @@ TEST_CASE("network: shapes that do not fit are refused, naming the layer") {
   CHECK(says(error_of("conv filters=4 size=1 | conv filters=5 size=1 | sam from=0"),
              "multiplies layers of 16x12x5 and 16x12x4"));
   CHECK(says(error_of("conv filters=4 size=1 | conv filters=5 size=1 | scale_channels from=0"), "gate"));
+  CHECK(says(error_of("conv filters=4 size=1 | conv filters=1 size=1 | scale_channels from=0"),
+             "a gate of 16x12x1 does not fit the 16x12x4 it scales: with scale_wh=0 it is 1x1x4"));
+  CHECK(says(error_of("conv filters=4 size=1 | avgpool | scale_channels from=0 scale_wh=1"),
+             "with scale_wh=1 it is 16x12x1"));
   CHECK(says(error_of("conv filters=4 size=1 groups=2"), "groups=2 does not divide 3"));
   CHECK(says(error_of("conv filters=5 size=1 | route layers=0 groups=2 group_id=1"),
              "groups=2 does not divide 5 channels"));

@@ -125,7 +125,7 @@ TEST_CASE("configuration: everything that differs from the defaults survives JSO
   c.bn_momentum = 0.03f;
   c.clip = 3;
   c.freeze = 29;
-  c.loss = LossMode::darknet;
+  set_loss(c, "darknet-smooth-bug");
   c.weights = {.box = 1.5f,
                .objectness = 2.5f,
                .classes = 3.5f,
@@ -173,6 +173,9 @@ TEST_CASE("configuration: everything that differs from the defaults survives JSO
     }
   }
   const TrainConfig back = train_config_from_json(json);
+  CHECK((back.loss == LossMode::darknet && back.smooth_bug));
+  set_loss(c, "darknet");
+  CHECK((c.loss == LossMode::darknet && !c.smooth_bug && to_json(c)["loss"] == "darknet"));
   CHECK(back.seed == c.seed);
   CHECK(back.schedule.base == c.schedule.base);
   CHECK(back.precision == DType::bf16);
@@ -199,6 +202,41 @@ TEST_CASE("configuration: every key is missed by name, and wrong values are refu
   bad["batch"] = "eight";
   CHECK_THROWS_AS(train_config_from_json(bad), Error);
   CHECK_THROWS_AS(train_config_from_json(nlohmann::json::array()), Error);
+  for (const auto& [key, value] : {std::pair{"batch", 0},
+                                   {"subdivisions", 9},
+                                   {"width", -64},
+                                   {"height", 1 << 30},
+                                   {"epochs", -1},
+                                   {"freeze", -1},
+                                   {"max_truths", 0},
+                                   {"multi_scale", 0}}) {
+    nlohmann::json out_of_range = good;
+    out_of_range[key] = value;
+    CHECK_THROWS_WITH_AS(train_config_from_json(out_of_range), doctest::Contains(key), Error);
+  }
+}
+
+TEST_CASE("configuration: cut off anywhere it is an error, with a flipped bit an error or a configuration") {
+  const std::string text = to_json(recipe("cfg", find_cfg("yolov4-tiny"))).dump();
+  const auto taken = [](const std::string& damaged) {
+    const nlohmann::json json = nlohmann::json::parse(damaged, nullptr, false);
+    if (json.is_discarded()) return false;
+    try {
+      const TrainConfig config = train_config_from_json(json);
+      CHECK(to_json(train_config_from_json(to_json(config))) == to_json(config));
+      return true;
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).find('\n') == std::string::npos);
+      return false;
+    }
+  };
+  CHECK(taken(text));
+  for (std::size_t length = 0; length < text.size(); ++length) CHECK(!taken(text.substr(0, length)));
+  for (std::size_t bit = 0; bit < 8 * text.size(); ++bit) {
+    std::string flipped = text;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+    (void)taken(flipped);
+  }
 }
 
 TEST_CASE("configuration: recipes") {
@@ -226,4 +264,18 @@ TEST_CASE("configuration: recipes") {
          c.augment.saturation == 1.5f && c.augment.exposure == 1.4f));
   CHECK((c.augment.flip == 0 && c.augment.mosaic > 0 && c.multi_scale == 1.4f && c.max_truths == 90 &&
          c.preprocess.fit == Fit::letterbox));
+}
+
+TEST_CASE("configuration: the cfg recipe takes Adam's constants, every recipe what stopbackward=1 freezes") {
+  const std::string layers = "conv filters=4 size=1 | conv filters=14 size=1 activation=linear stopbackward=";
+  const auto cfg = [&](const char* stop, const char* net) {
+    return tiny_cfg(layers + stop + kHead, std::string("width=32 height=32 channels=3 ") + net);
+  };
+  const TrainConfig adam = recipe("cfg", cfg("0", "adam=1 B1=.8 B2=.99 momentum=.7"));
+  CHECK((adam.optimizer == OptimizerKind::adamw && adam.momentum == 0.8f && adam.beta2 == 0.99f));
+  for (const RecipeText& text : recipe_texts()) {
+    CHECK(recipe(text.name, cfg("0", "")).freeze == 0);
+    CHECK(recipe(text.name, cfg("1", "")).freeze == 1);
+    CHECK(recipe(text.name, cfg("800", "")).freeze == 0);  // of which the cfg's warnings tell
+  }
 }

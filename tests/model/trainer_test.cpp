@@ -104,6 +104,37 @@ TEST_CASE("trainer: frozen layers stay as they are, to the bit, in the average t
   }
 }
 
+TEST_CASE("trainer: a layer's learning_rate is a factor") {
+  // One step of plain SGD changes a layer in proportion to its factor; none at all at 0.
+  const auto change = [](const std::string& factor) {
+    TrainConfig config = plain_config();
+    config.optimizer = OptimizerKind::sgd;
+    config.momentum = config.ema = config.clip = 0;
+    config.epochs = 1;
+    std::string layers = kTrainLayers;
+    layers.insert(layers.find(" | conv filters=16"), factor);
+    Run run(config, layers);
+    randomise(*run.model.params, 3);
+    const std::vector<float> before = copy_of(*run.model.params);
+    run.train();
+    REQUIRE(run.steps.size() == 1);
+    std::vector<double> changes(2);
+    for (const Param& param : run.model.params->all())
+      if (param.node < 2 && param.spec.role == ParamRole::weights) {
+        const std::span<const float> now = std::as_const(*run.model.params).value(param);
+        for (std::size_t i = 0; i < now.size(); ++i)
+          changes[static_cast<std::size_t>(param.node)] +=
+              std::abs(static_cast<double>(now[i]) - before[static_cast<std::size_t>(param.offset) + i]);
+      }
+    return changes;
+  };
+  const auto plain = change(""), triple = change(" learning_rate=3"), none = change(" learning_rate=0");
+  REQUIRE(plain[0] > 0);
+  CHECK(std::abs(triple[0] / plain[0] - 3) <= 1e-3);
+  CHECK(none[0] == 0);
+  CHECK((triple[1] == plain[1] && none[1] == plain[1]));
+}
+
 TEST_CASE("trainer: sizes by stages and at random") {
   TrainConfig config = plain_config();
   config.epochs = 8;
