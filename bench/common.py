@@ -17,7 +17,7 @@ import time
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results"
+RESULTS = pathlib.Path(os.environ.get("ROOK_BENCH_RESULTS") or ROOT / "bench" / "results")
 
 
 def say(text):
@@ -150,12 +150,12 @@ def replace_text(file, text):
 
 
 def save(name, result):
-    """bench/results/NAME-DATE.json; its name is also added to the list $ROOK_BENCH_LIST, of which the report is made."""
+    """bench/results/NAME-DATE.json ($ROOK_BENCH_RESULTS is another folder); its name is also added to the list $ROOK_BENCH_LIST, of which the report is made."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     stamp = result["date"].replace("-", "").replace(":", "")
     file = RESULTS / f"{name}-{stamp}.json"
     replace_text(file, dumps(result))
-    say(f"written: {file.relative_to(ROOT)}")
+    say(f"written: {os.path.relpath(file)}")
     if listed := os.environ.get("ROOK_BENCH_LIST"):
         with open(listed, "a") as out:
             out.write(f"{file}\n")

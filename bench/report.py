@@ -142,8 +142,10 @@ def torch_rows(results):
     cases = {}
     for row in results.torch_ops["rows"] if results.torch_ops else []:
         if "over_torch" in row:
-            kind = row["op"].split(",")[0].removesuffix("_forward").removesuffix("_backward").removesuffix("_update")
-            cases.setdefault((kind.split()[0] if kind.startswith("activation") else kind, row["type"], row["batch"]), []).append(row["over_torch"])
+            kind = row["op"].split(",")[0]
+            if not kind.startswith("conv"):
+                kind = kind.split()[0].removesuffix("_forward").removesuffix("_backward").removesuffix("_update")
+            cases.setdefault((kind, row["type"], row["batch"]), []).append(row["over_torch"])
     return [[kind, dtype, batch, len(found), f"{geomean(found):.2f}", f"{min(found):.2f}-{max(found):.2f}"]
             for (kind, dtype, batch), found in cases.items()]
 

@@ -45,6 +45,50 @@ def operations():
                       "ceilings": {"copy_gb_s": 10.0, "products": [{"type": "f32", "tflops": 0.3, "row": "onednn"}]}}
 
 
+def beside_torch(op, ratio):
+    row = {"op": op, "case": "1", "batch": 1, "type": "f32", "ms_median": 1.0, "ms_min": 1.0, "ms_max": 1.0}
+    return [row | {"row": "rook", "over_torch": ratio, "over_torch_min": ratio / 2, "over_torch_max": 2 * ratio, "difference": 0.0},
+            row | {"row": "torch", "ms_median": ratio}]
+
+
+def torch_operations():
+    rows = beside_torch("activation_forward mish", 2.0) + beside_torch("activation_backward mish", 8.0) + beside_torch("conv fprop, bias, leaky", 1.5)
+    return HEADING | {"versions": {"torch": "2"}, "bench": "torch-ops", "rounds": 5, "rows": rows, "other_load_percent": 0.0}
+
+
+class Measuring(unittest.TestCase):
+    def test_in_turn(self):
+        asked = []
+
+        def contestant(name, ms):
+            return lambda: asked.append(name) or figures(ms)
+
+        def broken():
+            raise RuntimeError("command\nno such mode")
+
+        found = common.in_turn({"rook": contestant("rook", 2), "a": contestant("a", 4), "b": broken}, 3)
+        self.assertEqual(asked, ["rook", "a"] * 3)
+        self.assertEqual(found["left_out"], {"b": "no such mode"})
+        self.assertEqual([len(rounds) for rounds in found["measured"].values()], [3, 3])
+        self.assertEqual(common.ratios(found["measured"], "rook", ["a", "b"])["per_round"], [2.0] * 3)
+        with self.assertRaises(RuntimeError):
+            common.in_turn({"rook": broken}, 1)
+
+    def test_a_machine_that_is_not_quiet_is_said(self):
+        steady, wild = [figures(10), figures(11)], [figures(10), figures(12)]
+        self.assertEqual(common.warnings({"measured": {"a": steady}, "other_load_percent": 1.0}), [])
+        self.assertIn("a", common.warnings({"measured": {"b": steady, "a": wild}})[0])
+        self.assertIn("40 %", common.warnings({"measured": {}, "other_load_percent": 40.2})[0])
+
+    def test_load_of_other_programs(self):
+        load = common.OtherLoad()
+        if load.start is None:
+            self.skipTest("no /proc/stat")
+        busy, whole, own = load.start
+        load.start, load.now = (busy - 6, whole - 20, own - 1), lambda: (busy, whole, own)  # 6 s of 20 busy, one its own
+        self.assertEqual(load.percent(), 25.0)
+
+
 class Report(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -65,11 +109,21 @@ class Report(unittest.TestCase):
 
     def test_table(self):
         text = report.markdown(self.results(comparison(), operations()))
-        self.assertIn("| one photo, net, batch 1, ms | rook f32: 11.0 | torch f32: 22.0 | 2.00 (1.82-2.20) |", text)
-        self.assertIn("| peak memory, one photo, net, MB | rook f32: 100 | torch f32: 400 | 4.00 |", text)
+        self.assertIn("| inference, net, batch 1, ms | rook f32: 11.0 | torch f32: 22.0 | 2.00 (1.82-2.20) |", text)
+        self.assertIn("| peak memory of inference, net, MB | rook f32: 100 | torch f32: 400 | 4.00 |", text)
         self.assertIn("| start to the first boxes, net, s | rook f32: 0.10 | torch f32: 2.00 | 20.00 |", text)
         self.assertIn("| conv fprop | f32 | 1 | 1 | 2.00 | 2.00-2.00 |", text)
         self.assertNotIn("conv wgrad", text)  # the library alone is no comparison
+
+    def test_operations_beside_torch_and_warnings(self):
+        loud = comparison() | {"rounds": 3, "other_load_percent": 30.0}
+        text = report.markdown(self.results(loud, torch_operations()))
+        self.assertIn("| activation | f32 | 1 | 2 | 4.00 | 2.00-8.00 |", text)
+        self.assertIn("| conv fprop | f32 | 1 | 1 | 1.50 | 1.50-1.50 |", text)
+        self.assertIn("Medians of 3 rounds", text)
+        self.assertIn("not quiet", text)
+        self.assertIn("30 % of the cores", text)
+        self.assertNotIn("not quiet", report.markdown(self.results(torch_operations())))
 
     def test_markers(self):
         file = self.path / "README.md"
@@ -83,10 +137,10 @@ class Report(unittest.TestCase):
         self.assertEqual(file.read_text(), "none")
 
     def test_page(self):
-        results = self.results(comparison(), operations())
+        results = self.results(comparison(), operations(), torch_operations())
         page = report_html.page(results, report.markdown(results))
         drawings = re.findall(r"<svg.*?</svg>", page, flags=re.S)
-        self.assertEqual(len(drawings), 4)  # speed, start, memory, roofline
+        self.assertEqual(len(drawings), 5)  # speed, start, memory, operations beside PyTorch, roofline
         for drawing in drawings:
             xml.etree.ElementTree.fromstring(drawing)
         self.assertEqual(drawings[-1].count("<title>"), 3)

@@ -3,7 +3,8 @@
 #
 #   run.sh [--quick] [--install] [FLAGS]
 #
-#   --quick     one short round of everything: shows that it runs, and times that are worth little
+#   --quick     one short round of everything: shows that it runs, and times that are worth little. They and their page go
+#               to build/bench-quick, and README.md stays as it is
 #   --install   first install the rivals that are missing: Debian packages, and onnxruntime from PyPI into build/rivals
 #   FLAGS       go to every comparison: --rounds N, --steps N
 #
@@ -33,18 +34,22 @@ python_with() {
 install_rivals() {
   local as_root=()
   ((EUID == 0)) || as_root=(sudo)
-  "${as_root[@]}" apt-get install -y --no-install-recommends python3-numpy python3-torch python3-opencv python3-venv \
-    darknet || say "not all Debian packages could be installed"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 install -y \
+    --no-install-recommends python3-numpy python3-torch python3-opencv python3-venv darknet \
+    </dev/null || say "not all Debian packages could be installed"
   python_with onnxruntime >/dev/null && return
   /usr/bin/python3 -m venv --system-site-packages build/rivals &&
     build/rivals/bin/pip install --no-deps onnxruntime || say "onnxruntime could not be installed"
 }
 
+SECONDS=0 readme=README.md page=bench/results/report.html
 flags=() ops=() steps=()
 while (($#)); do
   case $1 in
     --quick)
       flags+=(--rounds 1 --steps 2)
+      readme='' page=build/bench-quick/report.html
+      export ROOK_BENCH_RESULTS=$PWD/build/bench-quick
       ops=(--seconds 0.02 --batch 1 --arch yolov4-tiny)
       steps=(--steps 2 --batch 1)
       ;;
@@ -70,7 +75,7 @@ failed=()
 
 # measure COMMAND...: its progress goes to the terminal, its table is kept for the end.
 measure() {
-  say "$*"
+  say "$((SECONDS / 60)) min: $*"
   "$@" >>"$work/tables" || failed+=("$*")
 }
 
@@ -91,8 +96,11 @@ for network in "${networks[@]}"; do
   compare cv2 bench/vs_opencv.py --arch "$network"
   compare onnxruntime bench/vs_onnxruntime.py --arch "$network"
 done
-compare torch bench/vs_torch.py train
+for network in "${networks[@]}"; do
+  compare torch bench/vs_torch.py train --arch "$network" --steps 4
+done
 compare torch bench/vs_torch.py memory
+compare torch bench/vs_torch.py ops
 measure bench/vs_darknet.sh "${flags[@]}"
 measure "$numpy" bench/rook_alone.py net "${steps[@]}"
 measure "$numpy" bench/rook_alone.py train "${steps[@]}"
@@ -100,7 +108,8 @@ measure "$numpy" bench/rook_alone.py ops "${ops[@]}"
 
 cat "$work/tables"
 mapfile -t files <"$ROOK_BENCH_LIST"
-((${#files[@]})) && "$numpy" bench/report.py --readme README.md --html bench/results/report.html "${files[@]}"
+((${#files[@]})) && "$numpy" bench/report.py ${readme:+--readme "$readme"} --html "$page" "${files[@]}"
+say "took $((SECONDS / 60)) min $((SECONDS % 60)) s"
 if ((${#failed[@]})); then
   printf 'bench: failed: %s\n' "${failed[@]}" >&2
   exit 1

@@ -33,7 +33,7 @@ def detect(folder, cfg, weights, png, threshold, runs):
     """Seconds of each run, and [(class, percent)] of the last."""
     command = [program(), "detector", "test", f"{folder}/names.data", str(cfg), str(weights), "-thresh", repr(threshold),
                "-out", f"{folder}/drawn"]  # without it, a window is opened
-    done = subprocess.run(command, cwd=folder, input=f"{png}\n" * runs, capture_output=True, text=True, env=common.environment(), timeout=60)
+    done = subprocess.run(command, cwd=folder, input=f"{png}\n" * runs, capture_output=True, text=True, env=common.environment(), timeout=600)
     parts = re.split(r"Predicted in ([\d.]+) seconds\.", done.stdout)
     if len(parts) != 2 * runs + 1:
         raise RuntimeError(f"darknet: {len(parts) // 2} of {runs} runs ended\n{done.stderr.strip()}")

@@ -40,7 +40,8 @@ class OpsBench {
         throw UsageError(fmt::format("--types {}: is not one of f32, bf16, f16", name));
       types_.push_back(*type);
     }
-    if (types_.empty()) types_ = {DType::f32, DType::bf16};
+    if (types_.empty()) types_.push_back(DType::f32);
+    if (o.types.empty() && (backend_.device != Device::cpu || cpu_has_bf16())) types_.push_back(DType::bf16);
     stream_ = backend_.runtime->create_stream();
   }
   ~OpsBench() { backend_.runtime->destroy_stream(stream_); }
@@ -242,7 +243,9 @@ void add_bench_ops(CLI::App& bench) {
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  c->add_option("--types", o->types, "f32, bf16, f16 (convolutions on a GPU); default f32,bf16")->delimiter(',');
+  c->add_option("--types", o->types,
+                "f32, bf16, f16 (convolutions on a GPU); default f32, and bf16 where the device computes in it")
+      ->delimiter(',');
   c->add_option("--arch", o->arch, "networks whose convolutions are timed")->delimiter(',')->capture_default_str();
   c->add_option("--size", o->size, "side of their input (default: the cfg's)");
   c->add_option("--rows", o->rows, "only these rows of the convolution table (default: all but ref)")->delimiter(',');

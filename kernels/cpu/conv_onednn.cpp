@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "kernels/conv.h"
+#include "kernels/cpu/conv_direct.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/ops.h"
 
@@ -369,11 +370,11 @@ constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
 
 }  // namespace
 
-// First Winograd, which says no where it would be slower; last the reference loops, so that every problem runs (oneDNN
+// First Winograd and our direct sums, which say no where they would be slower; last the reference loops, so that every problem runs (oneDNN
 // refuses negative paddings of odd dilated shapes).
 std::span<const ConvRow> conv_rows() {
   static const auto rows = [] {
-    std::vector<ConvRow> all{winograd::conv_row()};
+    std::vector<ConvRow> all{winograd::conv_row(), direct::conv_row()};
     all.insert(all.end(), kRows.begin(), kRows.end());
     const auto last = ref::conv_rows();
     all.insert(all.end(), last.begin(), last.end());

@@ -61,6 +61,16 @@ inline Vec broadcast(const float* source) {
   return (Vec)(VecUint{} + bits);
 }
 
+// Of a value that is used several times: that it is loaded once. (GCC else reads it from memory at each use, and the
+// loads become what the loop waits for.)
+inline void keep_in_register([[maybe_unused]] Vec& value) {
+#if defined(ROOK_AVX512)
+  asm("" : "+v"(value));
+#elif defined(__AVX2__)
+  asm("" : "+x"(value));
+#endif
+}
+
 // Registers for sums: rows x columns of a microkernel's result, a column being kLanes wide.
 #if defined(ROOK_AVX512)
 inline constexpr int kSums = 24, kMaxColumns = 4;
@@ -72,7 +82,8 @@ constexpr int max_rows(int columns) {
   return std::min(kMaxRows, kSums / columns);
 }
 
-// Rows x Columns sums in registers. (GCC keeps an array in registers only if every loop over it is unrolled early.)
+// Rows x Columns sums in registers. (GCC keeps an array in registers only if every loop over it is unrolled early, and
+// if it begins as zeros rather than as what lies in memory.)
 template <class Math, int Rows, int Columns>
 struct Sums {
   static constexpr int kWidth = Columns * kLanes;
@@ -84,23 +95,27 @@ struct Sums {
 #pragma GCC unroll 4
       for (int j = 0; j < Columns; ++j) at[i][j] = Vec{};
   }
-  void load_from(const float* m) {
+  // Rows lie `pitch` floats apart.
+  void store_to(float* m, std::ptrdiff_t pitch = kWidth) const {
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < Columns; ++j) at[i][j] = load(m + i * kWidth + j * kLanes);
+      for (int j = 0; j < Columns; ++j) store(m + i * pitch + j * kLanes, at[i][j]);
   }
-  void store_to(float* m) const {
+  void add_to(float* m, std::ptrdiff_t pitch = kWidth) const {
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < Columns; ++j) store(m + i * kWidth + j * kLanes, at[i][j]);
+      for (int j = 0; j < Columns; ++j) store(m + i * pitch + j * kLanes, load(m + i * pitch + j * kLanes) + at[i][j]);
   }
   // One step: lanes a[i * a_row] of the rows, b of the columns.
-  void add(const float* a, int a_row, const float* b) {
+  void add(const float* a, std::ptrdiff_t a_row, const float* b) {
     Vec column[Columns];
 #pragma GCC unroll 4
-    for (int j = 0; j < Columns; ++j) column[j] = load(b + j * kLanes);
+    for (int j = 0; j < Columns; ++j) {
+      column[j] = load(b + j * kLanes);
+      keep_in_register(column[j]);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       const Vec row = broadcast(a + i * a_row);
@@ -142,16 +157,17 @@ MultiplyTiles multiply_tiles_of(int rows, int columns) {
 inline constexpr int kReduceRows = kLanes / 2, kReduceColumns = 3;
 
 // m[row][column] (+)= sum over steps a[step][row] b[step][column]: a is [steps][kLanes], of which the kReduceRows from
-// `a` on are used, b is [steps][Columns * kLanes], m is [kReduceRows][Columns * kLanes].
+// `a` on are used, b is [steps][Columns * kLanes], m is [kReduceRows][Columns * kLanes]. (Inlined, GCC has other uses
+// for the registers.)
 template <class Math, int Columns>
-void multiply_steps(std::int64_t steps, const float* a, const float* b, bool add, float* m) {
+[[gnu::noinline]] void multiply_steps(std::int64_t steps, const float* a, const float* b, bool add, float* m) {
   Sums<Math, kReduceRows, Columns> sums;
-  if (add)
-    sums.load_from(m);
-  else
-    sums.clear();
+  sums.clear();
   for (std::int64_t step = 0; step < steps; ++step, a += kLanes, b += Columns * kLanes) sums.add(a, 1, b);
-  sums.store_to(m);
+  if (add)
+    sums.add_to(m);
+  else
+    sums.store_to(m);
 }
 
 }  // namespace rook::cpu::winograd

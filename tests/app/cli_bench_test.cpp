@@ -2,6 +2,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "kernels/ops.h"
 #include "tests/app/cli_support.h"
 
 using namespace rook::test;
@@ -43,7 +44,9 @@ TEST_CASE("rook bench ops: fields, and that they follow from each other") {
   const nlohmann::json report = ops({"--filter", "conv fprop", "--types", "f32,bf16"});
   CHECK(keys_of(report) == Keys{"bench", "date", "backend", "device", "threads", "ceilings", "unsteady_rows", "rows"});
   CHECK(report["ceilings"]["copy_gb_s"] > 0.01);
-  CHECK(report["ceilings"]["products"].size() == 2);
+  // Not every processor multiplies bf16.
+  CHECK((report["ceilings"]["products"].size() >= 1 && report["ceilings"]["products"].size() <= 2));
+  CHECK(report["ceilings"]["products"][0]["tflops"] > 1e-4);
   CHECK(report["rows"].size() > 10);
   int of_libraries = 0;
   for (const nlohmann::json& r : report["rows"]) {
@@ -79,45 +82,15 @@ TEST_CASE("rook bench ops: traffic of an operation, and a table in Markdown") {
 
 TEST_CASE("rook bench ops: every operation that has a cost is among the cases") {
   const std::string list = output_of({"bench", "ops", "--list"});
-  // advance_step and limit_gradient touch a few numbers each.
-  for (const char* op : {"batchnorm_forward",
-                         "batchnorm_inference",
-                         "batchnorm_backward",
-                         "fold_batchnorm",
-                         "activation_forward",
-                         "activation_backward",
-                         "copy_channels",
-                         "fill_channels",
-                         "shortcut_forward",
-                         "shortcut_backward",
-                         "scale_channels_forward",
-                         "scale_channels_backward",
-                         "sam_forward",
-                         "sam_backward",
-                         "dropout",
-                         "softmax_forward",
-                         "softmax_backward",
-                         "maxpool_forward",
-                         "maxpool_backward",
-                         "local_avgpool_forward",
-                         "local_avgpool_backward",
-                         "avgpool_forward",
-                         "avgpool_backward",
-                         "upsample_forward",
-                         "upsample_backward",
-                         "reorg",
-                         "gradient_norm",
-                         "sgd_update",
-                         "adamw_update",
-                         "ema_update",
-                         "head_decode",
-                         "nms",
-                         "yolo_loss",
-                         "resize",
-                         "augment",
-                         "conv fprop",
-                         "conv dgrad",
-                         "conv wgrad"})
+#define ROOK_NAME_OF(op, Args) #op,
+  const std::vector<std::string> operations{ROOK_OP_LIST(ROOK_NAME_OF)};
+#undef ROOK_NAME_OF
+  CHECK(operations.size() > 30);
+  for (const std::string& op : operations) {
+    if (op == "advance_step" || op == "limit_gradient") continue;  // they touch a few numbers each
+    CHECK_MESSAGE(list.find(op) != std::string::npos, op);
+  }
+  for (const char* op : {"conv fprop", "conv dgrad", "conv wgrad"})
     CHECK_MESSAGE(list.find(op) != std::string::npos, op);
 }
 

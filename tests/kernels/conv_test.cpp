@@ -68,7 +68,7 @@ std::vector<double> fprop_of(const TestTensor& x, const ConvGeometry& geometry, 
 
 TEST_CASE("conv: every row agrees with the reference in all directions") {
   Random random(1);
-  int of_onednn = 0;
+  int of_onednn[2] = {};  // f32, bf16
   for (const ConvCase& k : kCases) {
     CAPTURE(k.name);
     for (const Types types : kTypes)
@@ -92,19 +92,21 @@ TEST_CASE("conv: every row agrees with the reference in all directions") {
             CAPTURE(row.name);
             const bool ran = check_row(row, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
             rows += ran;
-            of_onednn += ran && row.name == "onednn";
+            of_onednn[types.x == DType::bf16] += ran && row.name == "onednn";
           }
           CHECK(rows > 0);
         }
   }
-  // Were oneDNN to refuse everything, the reference would have been compared with itself.
-  CHECK(of_onednn > static_cast<int>(std::size(kCases)) * 8);
+  // Were oneDNN to refuse everything, the reference would have been compared with itself. Not every processor
+  // multiplies bf16.
+  CHECK(of_onednn[0] > static_cast<int>(std::size(kCases)) * 5);
+  CHECK((of_onednn[1] == 0 || of_onednn[1] > static_cast<int>(std::size(kCases)) * 3));
 }
 
 TEST_CASE("conv: fused activations") {
   Random random(2);
   constexpr ConvGeometry kGeometries[] = {square(13, 21, 3, 1, 1), square(16, 32, 1), square(16, 16, 3, 1, 1, 1, 16)};
-  int fused = 0;
+  int fused[2] = {};  // f32, bf16
   for (int a = static_cast<int>(Activation::linear); a <= static_cast<int>(Activation::ramp); ++a)
     for (const ConvGeometry& geometry : kGeometries)
       for (const Types types : kTypes) {
@@ -119,10 +121,12 @@ TEST_CASE("conv: fused activations") {
         INFO(describe(problem));
         for (const ConvRow& row : cpu::conv_rows()) {
           CAPTURE(row.name);
-          fused += check_row(row, problem, Grad::overwrite, random) && row.name == "onednn" && a > 0;
+          fused[types.x == DType::bf16] +=
+              check_row(row, problem, Grad::overwrite, random) && row.name == "onednn" && a > 0;
         }
       }
-  CHECK(fused >= 7 * 2 * 3);
+  CHECK(fused[0] >= 7 * 2);
+  CHECK((fused[1] == 0 || fused[1] >= 7 * 2));
 }
 
 TEST_CASE("conv: the reference by hand") {
