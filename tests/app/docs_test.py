@@ -106,28 +106,23 @@ class Program:
     def help(self, *words):
         if words not in self.helps:
             run = subprocess.run([self.program, *words, "--help"], capture_output=True, text=True, timeout=60)
-            self.helps[words] = run.stdout if run.returncode == 0 else None
+            self.helps[words] = run.stdout
         return self.helps[words]
 
     def faults(self, line):
         """What of a line `rook COMMAND --flag ...` the program does not know."""
-        words = line.split()[1:]
-        plain = [word for word in words if re.fullmatch(r"[a-z]+", word)][:2]
-        if not plain or plain[0] != words[0]:
-            return []
-        text = self.help(plain[0])
-        if text is None:
-            return [f"rook {plain[0]}"]
-        command = plain[:1]
-        if "Subcommands:" in text or "SUBCOMMANDS:" in text:
-            if len(words) < 2:
-                return []
-            command = [plain[0], words[1]]
-            text = self.help(*command)
-        if text is None:
-            return [f"rook {' '.join(command)}"]
+        words, command = line.split()[1:], []
+        while kinds := self.subcommands(*command):
+            if len(command) == len(words) or not re.fullmatch(r"[a-z]+", words[len(command)]):
+                return [f"rook {' '.join(command)} without a subcommand"] if command else []
+            command.append(words[len(command)])
+            if command[-1] not in kinds:  # --help of what is unknown is that of its parent
+                return [f"rook {' '.join(command)}"]
         flags = re.findall(r"(?<=\s)--[a-z][a-z-]*", line)
-        return [f"rook {' '.join(command)} {flag}" for flag in flags if not re.search(re.escape(flag) + r"(?![a-z-])", text)]
+        return [f"rook {' '.join(command)} {flag}" for flag in flags if not re.search(re.escape(flag) + r"(?![a-z-])", self.help(*command))]
+
+    def subcommands(self, *command):
+        return re.findall(r"^  ([a-z]+)(?:\s|$)", self.help(*command).partition("Subcommands:")[2], re.MULTILINE)
 
 
 def command_lines(page):
@@ -196,12 +191,13 @@ class Check(unittest.TestCase):
 
     def test_commands(self):
         program = self.root / "rook"
-        program.write_text("#!/bin/sh\ncase \"$1 $2\" in\n'eval --help') echo '  --data TEXT';;\n'data --help') echo 'Subcommands:';;\n"
-                           "'data check') echo '  --draw TEXT';;\n*) exit 2;;\nesac\n")
+        program.write_text("#!/bin/sh\ncase \"$1 $2\" in\n'eval --help') echo '  --data TEXT';;\n'data check') echo '  --draw TEXT';;\n"
+                           "data*) printf 'Subcommands:\\n  check   faults\\n  convert writes\\n';;\n"
+                           "*) printf 'Subcommands:\\n  eval    measure\\n  data    look\\n\\nExamples:\\n  rook fly\\n';;\nesac\n")
         program.chmod(0o755)
-        self.write("```\nbuild/rook eval --data x --drawn y  # --no\nrook data check x --draw y --dra z\nrook data look x\nrook fly\n```\nrook walk\n")
+        self.write("```\nbuild/rook eval --data x --drawn y  # --no\nrook data check x --draw y --dra z\nrook data look x\nrook fly\nrook data\n```\nrook walk\n")
         faults = [fault for _, line in command_lines(self.page) for fault in Program(str(program)).faults(line)]
-        self.assertEqual(faults, ["rook eval --drawn", "rook data check --dra", "rook data look", "rook fly"])
+        self.assertEqual(faults, ["rook eval --drawn", "rook data check --dra", "rook data look", "rook fly", "rook data without a subcommand"])
 
 
 if __name__ == "__main__":
