@@ -113,15 +113,15 @@ class Op {
   virtual void prepare(const OpProblem&, const OpRun&) const {}
   virtual void forward(const OpRun&) const = 0;
   virtual void backward(const OpRun&) const = 0;
+  // Of a convolution its geometry, null of everything else.
+  virtual const ConvGeometry* convolution() const { return nullptr; }
+  // Floating point operations per image as darknet counts them (2 per multiply-add).
+  virtual double flops(std::span<const Shape> inputs, Shape output) const = 0;
   // The pixels of input `input` that those of the output in a window are computed from: the smallest window that holds
   // them all. It may reach into padding.
   virtual Window reads(std::size_t /*input*/, const Window& output, std::span<const Shape> /*inputs*/) const {
     return output;
   }
-  // Of a convolution its geometry, null of everything else.
-  virtual const ConvGeometry* convolution() const { return nullptr; }
-  // Floating point operations per image as darknet counts them (2 per multiply-add).
-  virtual double flops(std::span<const Shape> inputs, Shape output) const = 0;
 };
 
 }  // namespace rook

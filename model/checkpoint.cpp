@@ -201,7 +201,6 @@ Model to_model(const Checkpoint& checkpoint, const std::string& source, bool liv
   // What was trained at another size than the cfg's (--size) knows objects and anchors at that one.
   const auto config = checkpoint.state.is_object() ? checkpoint.state.find("config") : checkpoint.state.end();
   if (config != checkpoint.state.end() && config->is_object()) {
-    model.training = *config;
     const auto side = [&](const char* key, int otherwise) {
       const auto found = config->find(key);
       return found != config->end() && found->is_number_integer() && *found > 0 ? found->get<int>() : otherwise;

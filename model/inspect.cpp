@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/readback.h"
+#include "model/checkpoint.h"
 #include "model/report_html.h"
 
 namespace rook {
@@ -13,9 +14,13 @@ namespace {
 constexpr int kViewSide = 960;  // pixels of the longer side of the photo on the page
 constexpr int kLayers = 4;      // shown when none is asked for
 
-// What the model was trained with, or would be.
+// What a checkpoint was trained with; otherwise what a training of it would begin with.
 TrainConfig training_of(const Model& model) {
-  return model.training.is_null() ? recipe("transfer", model.network->cfg) : train_config_from_json(model.training);
+  if (model.source.ends_with(".safetensors")) {
+    const nlohmann::json state = read_checkpoint(model.source).state;
+    if (state.is_object() && state.contains("config")) return train_config_from_json(state["config"]);
+  }
+  return recipe("transfer", model.network->cfg);
 }
 
 io::Image view_of(const io::Image& photo, const Preprocess& preprocess, int net_w, int net_h) {
@@ -50,7 +55,7 @@ LayerView layer_view(const Model& model, Detector& detector, int node, const Ins
     throw Error(fmt::format("layer {} has {}x{} cells; there is no cell {},{}", node, output.w, output.h, view.column,
                             view.row));
   view.sees = receptive_window(graph, node, {view.column, view.row, view.column, view.row}, detector.height(),
-                               detector.width(), Edges::cut);
+                               detector.width(), Border::cut);
   view.field = receptive_field(graph, node, detector.height(), detector.width());
   return view;
 }

@@ -28,7 +28,7 @@ std::optional<Window> inside(const Window& w, int width, int height) {
 
 }  // namespace
 
-Window receptive_window(const Graph& graph, int node, const Window& window, int net_h, int net_w, Edges edges) {
+Window receptive_window(const Graph& graph, int node, const Window& window, int net_h, int net_w, Border edges) {
   if (node < 0 || node >= graph.size())
     throw Error(fmt::format("there is no layer {}; the network has layers 0 to {}", node, graph.size() - 1));
   const std::vector<Shape> shapes = graph.shapes(net_h, net_w);
@@ -40,7 +40,7 @@ Window receptive_window(const Graph& graph, int node, const Window& window, int 
   std::optional<Window> pixels;
   const auto add = [&](int input, const Window& w) {
     const Shape shape = shape_of(input);
-    const std::optional<Window> seen = edges == Edges::cut ? inside(w, shape.w, shape.h) : std::optional(w);
+    const std::optional<Window> seen = edges == Border::cut ? inside(w, shape.w, shape.h) : std::optional(w);
     if (seen) join(input == kNetworkInput ? pixels : read[static_cast<std::size_t>(input)], *seen);
   };
   add(node, window);
@@ -62,7 +62,7 @@ Window receptive_window(const Graph& graph, int node, const Window& window, int 
 ReceptiveField receptive_field(const Graph& graph, int node, int net_h, int net_w) {
   const Shape shape = graph.shapes(net_h, net_w).at(static_cast<std::size_t>(node));
   const int x = shape.w / 2, y = shape.h / 2;
-  const Window field = receptive_window(graph, node, {x, y, x, y}, net_h, net_w, Edges::open);
+  const Window field = receptive_window(graph, node, {x, y, x, y}, net_h, net_w, Border::open);
   return {field.right - field.left + 1, field.bottom - field.top + 1, static_cast<double>(net_w) / shape.w,
           static_cast<double>(net_h) / shape.h};
 }

@@ -6,11 +6,11 @@
 
 namespace rook {
 
-enum class Edges { cut, open };  // at each layer's edges, where only padding lies beyond; or as if there were none
+enum class Border { cut, open };  // at each layer's edges, where only padding lies beyond; or as if there were none
 
 // The pixels of an input of that size behind the window of node `node`. `cut`: exactly those that can matter. Throws
 // Error when the graph has no such node, or (cut) the window holds no pixel of it.
-Window receptive_window(const Graph& graph, int node, const Window& window, int net_h, int net_w, Edges edges);
+Window receptive_window(const Graph& graph, int node, const Window& window, int net_h, int net_w, Border edges);
 
 struct ReceptiveField {
   int width = 0, height = 0;          // pixels of the input behind one cell, as if there were no edges

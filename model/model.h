@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,6 @@ struct Model {
   std::vector<std::string> names;  // one per class
   Preprocess preprocess;
   std::string source;        // where it came from, for messages
-  nlohmann::json training;   // of a checkpoint: the configuration it was trained with; null otherwise
   io::DarknetHeader header;  // of the darknet weights it came from, for the way back
 };
 

@@ -85,7 +85,7 @@ void check_fields(std::string_view layers, float base, bool gaps = false) {
     for (int y = 0; y < shape.h; ++y)
       for (int x = 0; x < shape.w; ++x, ++cells) {
         INFO("layer ", node, ", cell ", x, ",", y);
-        const Window field = receptive_window(shown.graph(), node, {x, y, x, y}, kHeight, kWidth, Edges::cut);
+        const Window field = receptive_window(shown.graph(), node, {x, y, x, y}, kHeight, kWidth, Border::cut);
         const std::optional<Window> truth = shown.at({node, x, y});
         REQUIRE(truth.has_value());
         if (!gaps) {
@@ -105,7 +105,7 @@ void check_fields(std::string_view layers, float base, bool gaps = false) {
 
 std::string error_of(const Graph& graph, int node, Window window) {
   try {
-    receptive_window(graph, node, window, kHeight, kWidth, Edges::cut);
+    receptive_window(graph, node, window, kHeight, kWidth, Border::cut);
   } catch (const Error& error) {
     return error.what();
   }
