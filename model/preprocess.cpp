@@ -76,14 +76,4 @@ void undo_letterbox(Detection& box, int photo_w, int photo_h, int net_w, int net
   box.h /= sy;
 }
 
-Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h) {
-  const bool wide = static_cast<float>(net_w) / photo_w < static_cast<float>(net_h) / photo_h;
-  const int new_w = wide ? net_w : photo_w * net_h / photo_h;
-  const int new_h = wide ? photo_h * net_w / photo_w : net_h;
-  const float sx = static_cast<float>(new_w) / net_w, sy = static_cast<float>(new_h) / net_h;
-  const float left = static_cast<float>((net_w - new_w) / 2) / net_w,
-              top = static_cast<float>((net_h - new_h) / 2) / net_h;
-  return {truth.x * sx + left, truth.y * sy + top, truth.w * sx, truth.h * sy, truth.cls};
-}
-
 }  // namespace rook

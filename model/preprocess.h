@@ -28,7 +28,4 @@ Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h);
 // A box found on the network's input, relative to it, as a box relative to the photo (darknet.md 5.4).
 void undo_letterbox(Detection& box, int photo_w, int photo_h, int net_w, int net_h);
 
-// The same box of the photo on the letterboxed picture: the inverse of undo_letterbox.
-Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h);
-
 }  // namespace rook
