@@ -154,7 +154,7 @@ def ask(args):
 def losses(run):
     """Of the first and of the last iterations of a training, mean of five."""
     lines = map(json.loads, pathlib.Path(f"runs/{run}/metrics.jsonl").read_text().splitlines())
-    values = [line["box"] + line["objectness"] + line["classes"] for line in lines if line["type"] == "train"]
+    values = [line["loss"] for line in lines if line["type"] == "train"]
     return statistics.mean(values[:5]), statistics.mean(values[-5:])
 
 
