@@ -59,12 +59,9 @@ server=''
 trap '[[ -z $server ]] || kill "$server" 2>/dev/null || true' EXIT
 
 story() { python3 "$here/story.py" "$@"; }
-# Runs rook and shows the command. How long each took goes to seconds.tsv.
 rook() {
-  local begin=$EPOCHREALTIME
   printf '$ rook %s\n' "$*"
   "$rook" "$@" </dev/null
-  awk -v a="$begin" -v b="$EPOCHREALTIME" -v c="$*" 'BEGIN { printf "%.2f\t%s\n", b - a, c }' >>seconds.tsv
 }
 
 # ---- the photos ------------------------------------------------------------------------------------------------------
@@ -73,11 +70,11 @@ rook() {
 
 if [[ -n $small ]]; then
   say "rendered photos, and weights that were learnt on others"
-  size=128 train=(--arch rook-nano --size 128 --batch 4 --eval-every 4) epochs=(--epochs 8) times=(--repetitions 5)
+  size=128 train=(--arch rook-nano --size 128 --batch 4 --eval-every 8) epochs=(--epochs 16) times=(--repetitions 5)
   rook synth chess --images 80 --size 160 --seed 1 --out rendered/first --quiet
   rook synth chess --images 30 --size 160 --seed 2 --out rendered/more --quiet
   rook synth chess --images 60 --size 160 --seed 3 --out rendered/others --quiet
-  rook train --data rendered/others --from scratch "${train[@]}" --epochs 12 --seed 7 --out others
+  rook train --data rendered/others --from scratch "${train[@]}" --epochs 60 --seed 7 --out others
   rook weights convert others imported.weights
   imported=$out/imported.weights first=(rendered/first) more=(rendered/more/train --split train)
   test=rendered/first/test
