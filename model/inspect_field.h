@@ -1,5 +1,6 @@
 // Receptive fields: which pixels of the network's input a value of a layer is computed from. Windows are followed back
 // through the graph, layer by layer; where several paths meet, their hull counts.
+// Channels of a layer are not told apart.
 #pragma once
 
 #include "engine/graph.h"

@@ -20,7 +20,7 @@ struct Kind {
 };
 
 Kind kind_of(const std::string& type) {
-  if (type == "convolutional" || type == "conv") return {"convolution", 0};
+  if (type == "convolutional") return {"convolution", 0};
   if (type == "maxpool" || type == "avgpool" || type == "local_avgpool") return {"pool", 5};
   if (type == "route") return {"route (joins or cuts)", 3};
   if (type == "shortcut") return {"shortcut (adds)", 2};

@@ -117,8 +117,8 @@ std::string error_of(const Graph& graph, int node, Window window) {
 TEST_CASE("receptive field: what changes when a pixel does") {
   check_fields("conv filters=1 size=3 stride=2 pad=1 | conv filters=2 size=3 pad=1 | maxpool size=2 stride=2", 0);
   check_fields(
-      "conv filters=2 size=3 pad=1 | conv filters=2 size=5 pad=1 | route layers=-1,-2 | maxpool size=2 stride=1 | "
-      "route layers=-1 groups=2 group_id=1 | shortcut from=0 | conv filters=1 size=1",
+      "conv filters=2 size=3 pad=1 | conv filters=2 size=5 pad=1 | route layers=-1 groups=2 group_id=1 | "
+      "route layers=-1,0 | maxpool size=2 stride=1 | shortcut from=0 | conv filters=1 size=1",
       0);
   check_fields(
       "maxpool size=3 stride=1 | local_avgpool size=3 stride=1 | conv filters=1 size=3 stride=2 pad=1 stride_x=1 "
@@ -131,6 +131,7 @@ TEST_CASE("receptive field: what changes when a pixel does") {
 TEST_CASE("receptive field: darknet's own reorg scatters") {
   check_fields("conv filters=4 size=1 | reorg stride=2", 0);
   check_fields("conv filters=4 size=1 | reorg stride=2 reverse=1", 0);
+  check_fields("conv filters=4 size=1 | reorg3d stride=2 reverse=1", 0);
 }
 
 TEST_CASE("receptive field: a gate from all of the picture") {
