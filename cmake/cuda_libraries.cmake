@@ -1,5 +1,6 @@
 # rook_cuda_libraries: the rows of cuDNN and cuBLASLt in the convolution table. Only their headers are needed here: the
-# program loads the libraries when it needs them, by name, else from the folders found here. Sets ROOK_HAS_CUDNN.
+# program loads the libraries when it needs them, by name, else from the folders found here. Sets ROOK_HAS_CUDNN;
+# test_cuda_libraries is built with both.
 file(GLOB python_packages /usr/lib/python3*/*-packages /usr/local/lib/python3*/*-packages)
 find_package(Python3 COMPONENTS Interpreter QUIET)
 if(Python3_FOUND)

@@ -50,7 +50,8 @@ ConvTable::Chosen ConvTable::explain(const ConvProblem& problem) const {
 }
 
 bool ConvTable::fast(const ConvProblem& problem) const {
-  return choose(problem).name != "ref";
+  const Chosen chosen = explain(problem);
+  return chosen.row->name != "ref" || chosen.why == Why::tuned;
 }
 
 const char* name_of(ConvTable::Why why) {

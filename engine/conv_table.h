@@ -43,8 +43,8 @@ class ConvTable {
   // Throws Error when no row supports it.
   const ConvRow& choose(const ConvProblem& problem) const { return *explain(problem).row; }
   Chosen explain(const ConvProblem& problem) const;
-  // Whether a row other than the reference loops runs it, so that fusing an activation does not cost more than it
-  // saves.
+  // Whether a row other than the reference loops runs it, or these were measured to be the fastest: fusing an
+  // activation then does not cost more than it saves.
   bool fast(const ConvProblem& problem) const;
 
   // Adds every problem that is asked for from now on to `problems`, each once; null ends it.

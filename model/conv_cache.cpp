@@ -208,7 +208,8 @@ void save_conv_cache(const fs::path& file, const ConvCacheKey& key, const std::v
     for (const MeasuredConv& conv : s.convolutions) convolutions.push_back(to_json(conv));
     devices.push_back({{"device", s.key.device}, {"versions", s.key.versions}, {"convolutions", convolutions}});
   }
-  const std::string text = json{{"format", kFormat}, {"devices", devices}}.dump(1) + "\n";
+  const std::string text =
+      json{{"format", kFormat}, {"devices", devices}}.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
   if (file.has_parent_path()) {
     std::error_code code;
     fs::create_directories(file.parent_path(), code);

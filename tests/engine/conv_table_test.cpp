@@ -59,7 +59,7 @@ TEST_CASE("conv table: forced before tuned before the rule") {
   const ConvTable table(cpu_backend(), ConvChoice("", tuned));
   CHECK(table.choose(p).name == "ref");
   CHECK(table.explain(p).why == ConvTable::Why::tuned);
-  CHECK_FALSE(table.fast(p));
+  CHECK(table.fast(p));  // the reference loops, but measured: as they are
   CHECK(table.choose(larger).name == "onednn");  // another batch was not measured
   CHECK(table.explain(larger).why == ConvTable::Why::rule);
   CHECK(table.explain(bf16).why == ConvTable::Why::rule);
