@@ -71,6 +71,13 @@ void add_synth(CLI::App& app) {
                    "a piece of which less than this share would be seen is left out of the picture")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 1.0));
+  chess
+      ->add_option(
+          "--sets", o->set.picture.sets,
+          "how many different chess sets (pieces, board, table) the pictures show: 1 is as with photos of one's "
+          "own board; 0: each picture another")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1000000));
   chess->add_option("--threads", o->set.threads, "0: one per core; the pictures do not depend on it")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
@@ -78,6 +85,7 @@ void add_synth(CLI::App& app) {
   const char* examples =
       "Examples:\n  rook synth chess --images 200 --size 416 --seed 1 --out rendered\n"
       "  rook data check rendered --draw samples\n  rook train --data rendered --arch yolov4-tiny --from scratch\n"
+      "  rook synth chess --images 600 --sets 1 --seed 3 --out my-board\n"
       "  rook synth chess --sheet sheet.jpg --size 312";
   chess->footer(examples);
   c->footer(examples);

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "io/safetensors.h"
+#include "kernels/float16.h"
 
 namespace rook {
 namespace {
@@ -57,25 +59,58 @@ std::string digest_of(const io::SafeTensors& file) {
   return digest.text();
 }
 
-void add_arrays(io::SafeTensors& file, const std::string& prefix, const Params& layout, std::span<const float> values) {
+void add_f16(io::SafeTensors& file, const std::string& name, const std::vector<std::int64_t>& shape,
+             std::span<const float> values) {
+  std::vector<std::uint16_t> halves;
+  halves.reserve(values.size());
+  for (const float value : values) {
+    halves.push_back(float_to_f16(value));
+    if (!std::isfinite(f16_to_float(halves.back())))
+      throw Error(fmt::format("{}: {} holds {}, which f16 cannot; store it as f32", file.file, name, value));
+  }
+  const auto bytes = std::as_bytes(std::span(halves));
+  file.tensors.insert_or_assign(name, io::SafeTensor{"F16", shape, {bytes.begin(), bytes.end()}});
+}
+
+// `half`: the weights of convolutions as f16. What there is one of per channel is little, and f16 is too coarse for
+// variances.
+void add_arrays(io::SafeTensors& file, const std::string& prefix, const Params& layout, std::span<const float> values,
+                bool half) {
   if (static_cast<std::int64_t>(values.size()) != layout.total())
     throw Error("checkpoint: the arrays do not belong to this network");
-  for (const Param& param : layout.all())
-    file.add_f32(prefix + param.name, param.spec.shape,
-                 values.subspan(param.offset, static_cast<std::size_t>(param.spec.count())));
+  for (const Param& param : layout.all()) {
+    const auto part = values.subspan(param.offset, static_cast<std::size_t>(param.spec.count()));
+    if (half && param.spec.role == ParamRole::weights)
+      add_f16(file, prefix + param.name, param.spec.shape, part);
+    else
+      file.add_f32(prefix + param.name, param.spec.shape, part);
+  }
+}
+
+void copy_f16(const io::SafeTensor& tensor, std::span<float> to) {
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    std::uint16_t half = 0;
+    std::memcpy(&half, tensor.bytes.data() + i * sizeof half, sizeof half);
+    to[i] = f16_to_float(half);
+  }
 }
 
 std::vector<float> take_arrays(const io::SafeTensors& file, const std::string& prefix, const Params& layout) {
   std::vector<float> values(static_cast<std::size_t>(layout.total()));
   for (const Param& param : layout.all()) {
     const io::SafeTensor& tensor = file.at(prefix + param.name);
-    if (tensor.dtype != "F32")
-      throw Error(fmt::format("{}: {}{} is {}; checkpoints hold F32", file.file, prefix, param.name, tensor.dtype));
+    const bool half = tensor.dtype == "F16" && param.spec.role == ParamRole::weights;
+    if (tensor.dtype != "F32" && !half)
+      throw Error(fmt::format("{}: {}{} is {}; checkpoints hold F32, or F16 for the weights of convolutions", file.file,
+                              prefix, param.name, tensor.dtype));
     if (tensor.shape != param.spec.shape)
       throw Error(
           fmt::format("{}: {}{} has another shape than the network in its own cfg", file.file, prefix, param.name));
-    const auto from = tensor.f32();
-    std::copy(from.begin(), from.end(), values.begin() + param.offset);
+    const auto to = std::span(values).subspan(param.offset, static_cast<std::size_t>(param.spec.count()));
+    if (half)
+      copy_f16(tensor, to);
+    else
+      std::ranges::copy(tensor.f32(), to.begin());
   }
   return values;
 }
@@ -134,16 +169,18 @@ void write_checkpoint(const std::filesystem::path& path, const Network& network,
                    {"resize", name_of(checkpoint.preprocess.resampling)},
                    {"fit", name_of(checkpoint.preprocess.fit)},
                    {"state", to_json_text(checkpoint.state)}};
-  add_arrays(file, "", layout, checkpoint.values);
-  if (!checkpoint.ema.empty()) add_arrays(file, kEmaPrefix, layout, checkpoint.ema);
+  if (!checkpoint.note.empty()) file.metadata["note"] = to_utf8(checkpoint.note);
+  add_arrays(file, "", layout, checkpoint.values, checkpoint.half);
+  if (!checkpoint.ema.empty()) add_arrays(file, kEmaPrefix, layout, checkpoint.ema, checkpoint.half);
   for (const auto& [name, values] : checkpoint.optimizer)
     file.add_f32(kOptimizerPrefix + name, {static_cast<std::int64_t>(values.size())}, values);
   file.metadata[kDigest] = digest_of(file);
   io::write_safetensors(path, file);
 }
 
-Checkpoint read_checkpoint(const std::filesystem::path& path) {
-  const io::SafeTensors file = io::read_safetensors(path);
+namespace {
+
+Checkpoint from_file(const io::SafeTensors& file) {
   const std::string format = metadata(file, "format");
   if (format != kFormat && format != kFirstFormat)
     throw Error(fmt::format("{}: format '{}' is not known to this version of rook", file.file, format));
@@ -161,9 +198,12 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   checkpoint.preprocess = {.resampling = resampling_from_name(metadata(file, "resize")),
                            .fit = fit_from_name(metadata(file, "fit"))};
   checkpoint.state = parse_json(file, "state");
-  const auto network = build_network(parse_own_cfg(checkpoint, path.string()));
+  if (const auto note = file.metadata.find("note"); note != file.metadata.end()) checkpoint.note = note->second;
+  const auto network = build_network(parse_own_cfg(checkpoint, file.file));
   const Params layout(network->graph);
   checkpoint.values = take_arrays(file, "", layout);
+  checkpoint.half = std::any_of(file.tensors.begin(), file.tensors.end(),
+                                [](const auto& entry) { return entry.second.dtype == "F16"; });
   const bool has_ema = std::any_of(file.tensors.begin(), file.tensors.end(),
                                    [](const auto& entry) { return entry.first.starts_with(kEmaPrefix); });
   if (has_ema) checkpoint.ema = take_arrays(file, kEmaPrefix, layout);
@@ -174,6 +214,16 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
                                       std::vector<float>(from.begin(), from.end()));
   }
   return checkpoint;
+}
+
+}  // namespace
+
+Checkpoint read_checkpoint(const std::filesystem::path& file) {
+  return from_file(io::read_safetensors(file));
+}
+
+Checkpoint parse_checkpoint(std::span<const std::byte> bytes, const std::string& name) {
+  return from_file(io::parse_safetensors(bytes, name));
 }
 
 nlohmann::json to_json(const io::DarknetHeader& header) {

@@ -3,6 +3,7 @@
 // the bit.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -19,6 +20,8 @@ struct Checkpoint {
   std::string cfg_name;
   std::vector<std::string> names;
   Preprocess preprocess;
+  std::string note;           // how it was made, in words; may be empty
+  bool half = false;          // weights are stored as f16: half the file, and detection hardly notices
   nlohmann::json state;       // of training: iteration, epoch, best, configuration; null in an export
   std::vector<float> values;  // in the order of Params: live weights and statistics
   std::vector<float> ema;     // the same layout; may be empty
@@ -29,6 +32,8 @@ struct Checkpoint {
 void write_checkpoint(const std::filesystem::path& file, const Network& network, const Params& layout,
                       const Checkpoint& checkpoint);
 Checkpoint read_checkpoint(const std::filesystem::path& file);
+// The same of a file in memory; `name` is for messages.
+Checkpoint parse_checkpoint(std::span<const std::byte> bytes, const std::string& name);
 
 // `state` of a checkpoint made of darknet weights: {"darknet": this}, so that the way back gives the same bytes.
 nlohmann::json to_json(const io::DarknetHeader& header);

@@ -1,5 +1,6 @@
 #include "model/inspect.h"
 
+#include <nlohmann/json.hpp>
 #include <fmt/format.h>
 #include <algorithm>
 

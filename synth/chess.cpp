@@ -27,7 +27,7 @@ std::vector<std::string> chess_classes() {
 ChessPhoto render_chess(const ChessOptions& options, std::uint32_t picture) {
   if (options.size < 32 || options.size > 4096)
     throw Error(fmt::format("pictures of {} pixels: choose 32 to 4096", options.size));
-  Scene scene = random_scene(options.seed, picture, options.size, options.size);
+  Scene scene = random_scene(options.seed, picture, options.size, options.size, options.sets);
   const Visibility visible = find_visible(scene, options.least_share);
   Random sensor(options.seed, picture, kSensor);
   ChessPhoto photo{.image = develop(scene, expose(scene, visible), sensor), .jpeg_quality = scene.photo.jpeg_quality};

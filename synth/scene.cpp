@@ -7,7 +7,7 @@ constexpr float kPi = 3.14159265f;
 constexpr float kDegree = kPi / 180;
 
 // What the random numbers of a picture are for.
-enum Layer : std::uint32_t { kLayout = 0, kColours = 1, kView = 2 };
+enum Layer : std::uint32_t { kLayout = 0, kColours = 1, kView = 2, kSets = 3 };
 
 Frame upright(float turn) {
   return {.x = {std::cos(turn), std::sin(turn), 0}, .y = {-std::sin(turn), std::cos(turn), 0}, .z = {0, 0, 1}};
@@ -56,7 +56,6 @@ void place_captured(Scene& scene, const std::vector<Man>& captured, Random& rand
 }
 
 void choose_layout(Scene& scene, Random& random) {
-  scene.set = Set(Style::random(random));
   Position position = random_position(random);
   const float sloppy = random.uniform(0.02f, 0.16f);
   for (const PlacedMan& placed : position.board) place_on_board(scene, placed, sloppy, random);
@@ -147,10 +146,13 @@ Camera look_at(Vec3 target, float azimuth, float elevation, float distance, floa
   return camera;
 }
 
-Scene random_scene(std::uint64_t seed, std::uint32_t picture, int width, int height) {
+Scene random_scene(std::uint64_t seed, std::uint32_t picture, int width, int height, std::uint32_t sets) {
   Scene scene{.width = width, .height = height};
-  Random colours(seed, picture, kColours), layout(seed, picture, kLayout), view(seed, picture, kView);
+  const std::uint32_t look = sets == 0 ? picture : picture % sets;
+  Random colours(seed, look, kColours), shapes(seed, look, kSets);
+  Random layout(seed, picture, kLayout), view(seed, picture, kView);
   choose_colours(scene, colours);
+  scene.set = Set(Style::random(sets == 0 ? layout : shapes));
   choose_layout(scene, layout);
   choose_lights(scene, view);
   choose_view(scene, view);

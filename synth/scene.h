@@ -93,8 +93,9 @@ struct Scene {
   PhotoLook photo;
 };
 
-// A random scene; the same for the same seed and picture number. Sizes in pixels.
-Scene random_scene(std::uint64_t seed, std::uint32_t picture, int width, int height);
+// A random scene; the same for the same seed and picture number. Sizes in pixels. `sets`: how many different chess sets
+// (pieces, board, table) the pictures show in turn; 0: each its own.
+Scene random_scene(std::uint64_t seed, std::uint32_t picture, int width, int height, std::uint32_t sets = 0);
 
 // The parts of it, also on their own.
 Camera look_at(Vec3 target, float azimuth, float elevation, float distance, float roll, float field_of_view,

@@ -1,7 +1,10 @@
 // Checkpoints: what is written is read again, to the bit; what is not a checkpoint is refused.
 #include "model/checkpoint.h"
 
+#include <cmath>
 #include <functional>
+#include <limits>
+#include <span>
 
 #include "base/error.h"
 #include "io/safetensors.h"
@@ -89,6 +92,64 @@ TEST_CASE("checkpoint: a model is made of the average, or of the live weights") 
   write_checkpoint(folder / "a.safetensors", *model.network, *model.params, checkpoint);
   CHECK(values_of({}) == checkpoint.values);
   CHECK(read_checkpoint(folder / "a.safetensors").state.is_null());
+}
+
+TEST_CASE("checkpoint: weights as f16 take half the place and come back rounded; all else to the bit") {
+  const TempFolder folder;
+  const Model model = tiny_model(kSmall);
+  Checkpoint checkpoint = full_checkpoint(model);
+  checkpoint.half = true;
+  checkpoint.note = "on rendered photos, \"seed\" 7";
+  write_checkpoint(folder / "half.safetensors", *model.network, *model.params, checkpoint);
+  const Checkpoint read = read_checkpoint(folder / "half.safetensors");
+  CHECK(read.half);
+  CHECK(read.note == checkpoint.note);
+  CHECK(read.optimizer == checkpoint.optimizer);
+  CHECK(read.names == checkpoint.names);
+  for (const auto& [written, back] :
+       {std::pair{&checkpoint.values, &read.values}, std::pair{&checkpoint.ema, &read.ema}}) {
+    REQUIRE(back->size() == written->size());
+    for (const Param& param : model.params->all()) {
+      const bool rounded = param.spec.role == ParamRole::weights;
+      for (auto i = static_cast<std::size_t>(param.offset); i < static_cast<std::size_t>(param.end()); ++i) {
+        const float a = (*written)[i], b = (*back)[i];
+        // f16 has 11 bits; below 2^-14 its steps are 2^-24.
+        const float tolerance = rounded ? std::max(std::fabs(a) * 0x1p-11f, 0x1p-25f) : 0.0f;
+        CHECK_MESSAGE(std::fabs(a - b) <= tolerance, param.name);
+      }
+    }
+  }
+  const io::SafeTensors tensors = io::read_safetensors(folder / "half.safetensors");
+  CHECK(tensors.at("layers.0.weights").bytes.size() == 4 * 9 * 3 * 2);
+  CHECK(tensors.at("layers.0.rolling_variance").dtype == "F32");
+  // From memory it is the same; written again it is the same file.
+  const auto bytes = load(folder / "half.safetensors");
+  CHECK(parse_checkpoint(std::as_bytes(std::span(bytes)), "memory").values == read.values);
+  write_checkpoint(folder / "again.safetensors", *model.network, *model.params, read);
+  CHECK(load(folder / "again.safetensors") == bytes);
+}
+
+TEST_CASE("checkpoint: what f16 cannot hold is refused, and statistics are not taken as f16") {
+  const TempFolder folder;
+  const Model model = tiny_model(kSmall);
+  Checkpoint checkpoint = full_checkpoint(model);
+  checkpoint.half = true;
+  const Param& weights = *model.params->find(1, ParamRole::weights);
+  for (const float bad : {1e5f, std::numeric_limits<float>::quiet_NaN()}) {
+    checkpoint.values[static_cast<std::size_t>(weights.offset)] = bad;
+    CHECK(says(error_of([&] { write_checkpoint(folder / "a.safetensors", *model.network, *model.params, checkpoint); }),
+               "layers.1.weights"));
+  }
+  CHECK(folder.entries() == 0);
+  checkpoint = full_checkpoint(model);
+  write_checkpoint(folder / "a.safetensors", *model.network, *model.params, checkpoint);
+  CHECK(says(message_after(folder / "a.safetensors",
+                           [](io::SafeTensors& t) {
+                             io::SafeTensor& variance = t.tensors["layers.0.rolling_variance"];
+                             variance.dtype = "F16";
+                             variance.bytes.resize(variance.bytes.size() / 2);
+                           }),
+             "layers.0.rolling_variance is F16"));
 }
 
 TEST_CASE("checkpoint: of a network with keys that only lenient readers take") {

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "io/dataset.h"
+#include "synth/scene.h"
 #include "tests/io/picture_support.h"
 
 using namespace rook;
@@ -79,6 +80,25 @@ TEST_CASE("synth: what is stopped or refused leaves nothing behind") {
   CHECK(!fs::exists(folder / "few"));
   CHECK(!fs::exists(folder / "tiny"));
   CHECK(!fs::exists(folder / "tiny.photos"));
+}
+
+TEST_CASE("synth: pictures of so many sets: the look comes again, position and view do not") {
+  const auto same_look = [](const Scene& a, const Scene& b) {
+    const Vec3 p{0.11f, 0.05f, 0.62f};  // inside of or near any piece
+    const auto differs = [](Vec3 x, Vec3 y) { return length(x - y) > 0; };
+    if (differs(a.board.dark, b.board.dark) || differs(a.white.color, b.white.color)) return false;
+    if (differs(a.table.color, b.table.color) || a.board.border != b.board.border) return false;
+    for (const Kind kind : {Kind::pawn, Kind::knight, Kind::king})
+      if (a.set[kind].distance(p) != b.set[kind].distance(p)) return false;
+    return true;
+  };
+  const auto scene = [](std::uint32_t picture, std::uint32_t sets) { return random_scene(9, picture, 64, 64, sets); };
+  CHECK(same_look(scene(0, 2), scene(2, 2)));
+  CHECK(same_look(scene(1, 2), scene(7, 2)));
+  CHECK(!same_look(scene(0, 2), scene(1, 2)));
+  CHECK(!same_look(scene(0, 0), scene(2, 0)));
+  CHECK(length(scene(0, 2).camera.position - scene(2, 2).camera.position) > 0.01f);
+  CHECK(length(scene(0, 2).lights[0].toward - scene(2, 2).lights[0].toward) > 0.001f);
 }
 
 TEST_CASE("synth: classes are named and sorted as the real photos' are") {
