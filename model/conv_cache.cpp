@@ -7,13 +7,13 @@
 #include <array>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
 
 #include "base/error.h"
 #include "io/atomic_file.h"
+#include "io/file_reader.h"
 #include "kernels/names.h"
 
 namespace rook {
@@ -108,9 +108,10 @@ std::vector<Section> read_sections(const fs::path& file) {
   std::vector<Section> sections;
   std::error_code code;
   if (!fs::exists(file, code)) return sections;
-  std::ifstream stream(file, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  if (!stream) throw Error("it cannot be read");
+  if (!fs::is_regular_file(file, code)) throw Error("it is not a regular file");
+  io::FileReader reader(file);
+  std::string text(static_cast<std::size_t>(reader.size()), '\0');
+  reader.read(std::as_writable_bytes(std::span(text)));
   try {
     const json j = json::parse(text);
     if (j.at("format").get<std::string>() != kFormat)

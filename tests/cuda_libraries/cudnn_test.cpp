@@ -88,7 +88,7 @@ TEST_CASE("cudnn: a bias is part of the f32 plan, and without an engine that fus
 TEST_CASE("cudnn: what it cannot express has no plan") {
   REQUIRE_MESSAGE(cudnn().fault.empty(), cudnn().fault);
   const CudnnDescriptor device = h100();
-  const ConvGeometry cut{.c = 4, .k = 4, .pad_h = 1, .pad_w = 1, .dilation = 2};  // ends before its input does
+  const ConvGeometry cut{.c = 4, .k = 4, .pad_h = 1, .pad_w = 1, .dilation = 3};  // ends before its input does
   CHECK_FALSE(make_cudnn_plan({.properties = &device}, {.geometry = cut, .n = 1, .h = 5, .w = 5}));
 }
 

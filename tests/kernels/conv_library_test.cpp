@@ -82,8 +82,8 @@ TEST_CASE("libraries: dilated convolutions have darknet's output size, or are re
   REQUIRE(conv);
   CHECK(conv->pad_before == std::array<std::int64_t, 2>{6, 6});
   CHECK(conv->pad_after == std::array<std::int64_t, 2>{2, 2});
-  // 1x1 with padding 1 and dilation 2: out 5, read from -2 to 2; the input's last pixel is never read.
-  const ConvGeometry cut{.c = 4, .k = 4, .pad_h = 1, .pad_w = 1, .dilation = 2};
+  // 1x1 with padding 1 and dilation 3: 7 outputs, read from -3 to 3; the input's last pixel is never read.
+  const ConvGeometry cut{.c = 4, .k = 4, .pad_h = 1, .pad_w = 1, .dilation = 3};
   CHECK_FALSE(library_conv({.geometry = cut, .n = 1, .h = 5, .w = 5}));
 }
 
