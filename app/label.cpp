@@ -108,7 +108,8 @@ void write(Review& review, const Options& o) {
   }
   if (interrupted()) throw Error("interrupted: nothing was written");
   std::error_code error;
-  fs::rename(folder, fs::path(o.out).lexically_normal() / "", error);  // also over an empty folder
+  const fs::path out = fs::path(o.out).lexically_normal();
+  fs::rename(folder, out.has_filename() ? out : out.parent_path(), error);  // also over an empty folder
   if (error) throw Error(fmt::format("{}: cannot be made: {}", o.out, error.message()));
 }
 

@@ -26,11 +26,24 @@ void raise_doubt(Proposal& proposal, double chance, Doubt why) {
   proposal.why = why;
 }
 
+// The part of a box on the photo, where labels have to lie.
+Detection cut_at_edges(Detection d) {
+  const auto cut = [](float& middle, float& size) {
+    const float low = std::max(0.0f, middle - size / 2), high = std::min(1.0f, middle + size / 2);
+    middle = (low + high) / 2;
+    size = std::max(0.0f, high - low);
+  };
+  cut(d.x, d.w);
+  cut(d.y, d.h);
+  return d;
+}
+
 // One box per object: by falling confidence, each detection is a new object, or another class of an earlier one.
 std::vector<Proposal> objects_of(std::span<const Detection> detections, const ProposalOptions& options) {
   std::vector<Detection> sorted;
   for (const Detection& d : detections)
-    if (d.score >= options.floor) sorted.push_back(d);
+    if (const Detection part = cut_at_edges(d); d.score >= options.floor && part.w > 0 && part.h > 0)
+      sorted.push_back(part);
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const Detection& a, const Detection& b) { return a.score > b.score; });
   std::vector<Proposal> objects;

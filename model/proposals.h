@@ -46,7 +46,7 @@ struct PhotoProposals {
 };
 
 // `detections`: of one photo, all classes of each box (DetectorOptions::best_class off), above `floor`, after NMS, in
-// any order.
+// any order. Boxes are cut at the photo's edges.
 PhotoProposals propose(std::span<const Detection> detections, const ProposalOptions& options);
 
 // Chance that the model is wrong about a box being there: 0.5 at the threshold, 0 at confidences 0 and 1, straight
