@@ -60,13 +60,16 @@ class Addition {
   struct Candidate {
     fs::path file;
     StoredPhoto photo;
+    Thumbnail thumbnail;
   };
 
   void read_folder();
   void read_photos();
-  StoredPhoto look(const LabelledImage& image, const std::string& split) const;
+  Candidate look(const LabelledImage& image, const std::string& split) const;
   std::string split_for(const std::string& hash, const std::string& own) const;
   void take_classes();
+  void read_thumbnails();
+  StoredPhoto* nearest_to(const Candidate& candidate, int& bits);
   void sort_out(Candidate& candidate);
   void take_existing(const Candidate& candidate, StoredPhoto& there, int bits);
   void commit();
@@ -78,6 +81,7 @@ class Addition {
   Dataset dataset_;
   std::vector<Candidate> candidates_, fresh_;
   std::map<std::string, std::size_t> by_hash_;  // of set_.photos
+  std::vector<Thumbnail> thumbnails_;           // of set_.photos; of those that no candidate resembles: empty
   AddReport report_;
 };
 
@@ -90,6 +94,7 @@ AddReport Addition::run() {
   if (report_.refused) return std::move(report_);
   take_classes();
   for (std::size_t i = 0; i < set_.photos.size(); ++i) by_hash_.emplace(set_.photos[i].hash, i);
+  read_thumbnails();
   for (Candidate& candidate : candidates_) sort_out(candidate);
   commit();
   return std::move(report_);
@@ -113,18 +118,19 @@ std::string Addition::split_for(const std::string& hash, const std::string& own)
   return share < options_.shares[0] ? "train" : share < options_.shares[0] + options_.shares[1] ? "valid" : "test";
 }
 
-StoredPhoto Addition::look(const LabelledImage& image, const std::string& split) const {
+Addition::Candidate Addition::look(const LabelledImage& image, const std::string& split) const {
   const std::vector<std::byte> bytes = read_bytes(image.file);
   const std::span pixels(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  const Image picture = decode_image(pixels, image.file.string());
   StoredPhoto photo{.hash = content_hash(bytes),
                     .ending = ending_of(inspect_picture(pixels, image.file.string(), PictureCheck::header).format),
                     .name = image.name,
                     .width = image.width,
                     .height = image.height,
                     .boxes = image.boxes,
-                    .near = near_hash(decode_image(pixels, image.file.string()))};
+                    .near = near_hash(picture)};
   photo.split = split_for(photo.hash, split);
-  return photo;
+  return {image.file, std::move(photo), thumbnail(picture)};
 }
 
 // Decodes every photo: a file that was cut off has a size and a first half.
@@ -138,7 +144,7 @@ void Addition::read_photos() {
   detail::parallel_for(images.size(), [&](std::size_t i) {
     const auto& [image, split] = images[i];
     try {
-      read[i] = {image->file, look(*image, split->name)};
+      read[i] = look(*image, split->name);
     } catch (const Error& error) {
       broken[i] = {Fault::Kind::unreadable_image, image->file, 0, error.what(), true};
     }
@@ -195,23 +201,44 @@ void Addition::take_existing(const Candidate& candidate, StoredPhoto& there, int
   report_.duplicates.push_back(std::move(duplicate));
 }
 
+// Decodes the photos of the data set that one of the new ones may be a copy of.
+void Addition::read_thumbnails() {
+  thumbnails_.resize(set_.photos.size());
+  detail::parallel_for(set_.photos.size(), [&](std::size_t i) {
+    const StoredPhoto& photo = set_.photos[i];
+    const bool resembled = std::any_of(candidates_.begin(), candidates_.end(), [&](const Candidate& candidate) {
+      return distance(photo.near, candidate.photo.near) <= options_.near_limit && photo.hash != candidate.photo.hash;
+    });
+    if (resembled) thumbnails_[i] = thumbnail(read_image(store_.object(photo)));
+  });
+}
+
+// The photo of the data set that this one is a copy of, and how many bits of the hash differ; null: none.
+StoredPhoto* Addition::nearest_to(const Candidate& candidate, int& bits) {
+  StoredPhoto* nearest = nullptr;
+  if (options_.near_limit < 0 || !has_structure(candidate.photo.near)) return nearest;
+  float least = kThumbnailLimit;
+  for (std::size_t i = 0; i < set_.photos.size(); ++i) {
+    const int differ = distance(set_.photos[i].near, candidate.photo.near);
+    if (differ > options_.near_limit) continue;
+    const float apart = difference(thumbnails_[i], candidate.thumbnail);
+    if (!(apart <= least)) continue;
+    least = apart;
+    bits = differ;
+    nearest = &set_.photos[i];
+  }
+  return nearest;
+}
+
 // New, or there already?
 void Addition::sort_out(Candidate& candidate) {
   if (const auto equal = by_hash_.find(candidate.photo.hash); equal != by_hash_.end())
     return take_existing(candidate, set_.photos[equal->second], -1);
-  if (options_.near_limit >= 0 && has_structure(candidate.photo.near)) {
-    StoredPhoto* nearest = nullptr;
-    int least = options_.near_limit + 1;
-    for (StoredPhoto& photo : set_.photos) {
-      const int bits = distance(photo.near, candidate.photo.near);
-      if (bits >= least) continue;
-      least = bits;
-      nearest = &photo;
-    }
-    if (nearest != nullptr) return take_existing(candidate, *nearest, least);
-  }
+  int bits = 0;
+  if (StoredPhoto* copy = nearest_to(candidate, bits)) return take_existing(candidate, *copy, bits);
   by_hash_.emplace(candidate.photo.hash, set_.photos.size());
   set_.photos.push_back(candidate.photo);
+  thumbnails_.push_back(candidate.thumbnail);
   fresh_.push_back(std::move(candidate));
 }
 

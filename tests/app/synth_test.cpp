@@ -12,7 +12,7 @@ TEST_CASE("rook synth chess writes a data set that rook data check finds nothing
   const Output done = run_program({"synth", "chess", "--images", "12", "--size", "96", "--threads", "2", "--out", out});
   REQUIRE_MESSAGE(done.status == 0, done.err);
   CHECK(shows(done.out, "12 pictures of 96x96"));
-  CHECK(shows(done.err, "12/12 pictures"));
+  CHECK((done.err.empty() || shows(done.err, "12/12 pictures")));  // what is done within five seconds needs no line
   const nlohmann::json census = nlohmann::json::parse(output_of({"data", "check", out, "--json", "-"}));
   CHECK(census["faults"].empty());
   CHECK(census["classes"].size() == 12);

@@ -1,5 +1,5 @@
-// The near-duplicate hash: copies of a photo are near, other photos are not. On the real chess photos, which all show
-// one board from one place, the limit is held.
+// What tells copies of a photo from others: the hash is near, and the thumbnail is the same. On the real chess photos,
+// which all show one board from one place, both limits are held.
 #include <omp.h>
 
 #include <algorithm>
@@ -23,6 +23,24 @@ io::Image picked(const io::Image& photo, int width, int height) {
                              3;
       result.pixels.insert(result.pixels.end(), &photo.pixels[at], &photo.pixels[at] + 3);
     }
+  return result;
+}
+
+// Means of whole pixels.
+io::Image averaged(const io::Image& photo, int width, int height) {
+  io::Image result{.width = width, .height = height};
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x)
+      for (int c = 0; c < 3; ++c) {
+        const int left = x * photo.width / width, right = (x + 1) * photo.width / width;
+        const int top = y * photo.height / height, bottom = (y + 1) * photo.height / height;
+        int sum = 0;
+        for (int v = top; v < bottom; ++v)
+          for (int u = left; u < right; ++u)
+            sum += photo.pixels[(static_cast<std::size_t>(v) * photo.width + u) * 3 + c];
+        const int count = (right - left) * (bottom - top);
+        result.pixels.push_back(static_cast<std::uint8_t>((sum + count / 2) / count));
+      }
   return result;
 }
 
@@ -101,23 +119,34 @@ TEST_CASE("near hash: of the chess photos, every copy is found, and no two are t
 #else
   constexpr std::size_t kStep = 1;
 #endif
-  std::vector<io::NearHash> hashes((all.size() + kStep - 1) / kStep);
-  std::vector<int> encoded(hashes.size()), resized(hashes.size());
+  struct Seen {
+    io::NearHash hash;
+    io::Thumbnail thumbnail;
+    int bits = 0;  // the farthest copy's
+    float apart = 0;
+  };
+  std::vector<Seen> seen((all.size() + kStep - 1) / kStep);
 #pragma omp parallel for schedule(dynamic)
-  for (std::size_t i = 0; i < hashes.size(); ++i) {
+  for (std::size_t i = 0; i < seen.size(); ++i) {
     const io::Image photo = io::read_image(all[i * kStep]);
-    hashes[i] = io::near_hash(photo);
-    encoded[i] = io::distance(hashes[i], io::near_hash(as_jpeg(photo, 50)));
-    resized[i] = io::distance(hashes[i], io::near_hash(as_jpeg(picked(photo, 416, 416), 85)));
+    Seen& s = seen[i];
+    s.hash = io::near_hash(photo);
+    s.thumbnail = io::thumbnail(photo);
+    for (const io::Image& copy : {as_jpeg(photo, 50), as_jpeg(averaged(photo, 416, 416), 85)}) {
+      s.bits = std::max(s.bits, io::distance(s.hash, io::near_hash(copy)));
+      s.apart = std::max(s.apart, io::difference(s.thumbnail, io::thumbnail(copy)));
+    }
   }
-  int nearest = io::NearHash::kBits;
-  for (std::size_t i = 0; i < hashes.size(); ++i) {
-    CHECK(encoded[i] <= io::kNearLimit);
-    CHECK(resized[i] <= io::kNearLimit);
-    for (std::size_t k = 0; k < i; ++k) nearest = std::min(nearest, io::distance(hashes[i], hashes[k]));
+  int bits = 0;
+  float apart = 0, nearest = 255;
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    bits = std::max(bits, seen[i].bits);
+    apart = std::max(apart, seen[i].apart);
+    for (std::size_t k = 0; k < i; ++k)
+      nearest = std::min(nearest, io::difference(seen[i].thumbnail, seen[k].thumbnail));
   }
-  CHECK(nearest > io::kNearLimit);
-  MESSAGE("farthest copies: encoded again " << *std::max_element(encoded.begin(), encoded.end()) << ", resized "
-                                            << *std::max_element(resized.begin(), resized.end())
-                                            << " bits; nearest two photos: " << nearest);
+  CHECK(bits <= io::kNearLimit);
+  CHECK(apart <= io::kThumbnailLimit);
+  CHECK(nearest > io::kThumbnailLimit);
+  MESSAGE("farthest copies: " << bits << " bits, " << apart << " levels; nearest two photos: " << nearest << " levels");
 }

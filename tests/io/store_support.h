@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <random>
 #include <string>
 #include <vector>
@@ -24,6 +26,28 @@ inline io::Image scene(unsigned seed, int width = 68, int height = 64) {
       image.pixels.insert(image.pixels.end(), 3,
                           static_cast<std::uint8_t>(
                               tiles[static_cast<std::size_t>(y * kTiles / height * kTiles + x * kTiles / width)]));
+  return image;
+}
+
+// A smooth picture, as photos out of focus are: the same at every size, and hardly changed by JPEG.
+inline io::Image waves(unsigned seed, int width, int height) {
+  constexpr int kWaves = 12, kMostPeriods = 5;
+  constexpr double kTurn = 6.283185307179586;
+  std::mt19937 random(seed);
+  std::vector<std::array<double, 3>> waves(kWaves);
+  for (auto& [across, down, phase] : waves) {
+    across = static_cast<double>(random() % (2 * kMostPeriods + 1)) - kMostPeriods;
+    down = static_cast<double>(random() % (2 * kMostPeriods + 1)) - kMostPeriods;
+    phase = random() % 1000 * kTurn / 1000;
+  }
+  io::Image image{.width = width, .height = height};
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x) {
+      double value = 128;
+      for (const auto& [across, down, phase] : waves)
+        value += 9 * std::cos(kTurn * (across * (x + .5) / width + down * (y + .5) / height) + phase);
+      image.pixels.insert(image.pixels.end(), 3, static_cast<std::uint8_t>(value));
+    }
   return image;
 }
 
