@@ -61,7 +61,7 @@ trap '[[ -z $server ]] || kill "$server" 2>/dev/null || true' EXIT
 story() { python3 "$here/story.py" "$@"; }
 rook() {
   printf '$ rook %s\n' "$*"
-  "$rook" "$@" </dev/null
+  stdbuf -oL "$rook" "$@" </dev/null  # line by line, so that what it says and its progress stand in order
 }
 
 # ---- the photos ------------------------------------------------------------------------------------------------------
@@ -70,11 +70,12 @@ rook() {
 
 if [[ -n $small ]]; then
   say "rendered photos, and weights that were learnt on others"
+  export OMP_NUM_THREADS=1  # so small a network has no work for two: they would wait for each other, long on a busy machine
   size=128 train=(--arch rook-nano --size 128 --batch 4 --eval-every 8) epochs=(--epochs 16) times=(--repetitions 5)
   rook synth chess --images 80 --size 160 --seed 1 --out rendered/first --quiet
   rook synth chess --images 30 --size 160 --seed 2 --out rendered/more --quiet
   rook synth chess --images 60 --size 160 --seed 3 --out rendered/others --quiet
-  rook train --data rendered/others --from scratch "${train[@]}" --epochs 60 --seed 7 --out others
+  rook train --data rendered/others --from scratch "${train[@]}" --epochs 30 --seed 7 --out others
   rook weights convert others imported.weights
   imported=$out/imported.weights first=(rendered/first) more=(rendered/more/train --split train)
   test=rendered/first/test
