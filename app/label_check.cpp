@@ -263,7 +263,7 @@ void draw(const Checked& checked, const fs::path& folder, const std::vector<std:
 void LabelCheckOptions::add(CLI::App& app) {
   app.add_option("--model", models,
                  "rank the labels that this model doubts, instead of the census; may be repeated: each photo is judged "
-                 "by the first one that was not trained on it");
+                 "by the first one that was not trained on it; --json and --draw are then about the suspects");
   app.add_option("--split", split, "with --model: only this split (default: all)");
   app.add_option("--photos", photos, "with --model: file with the names of the photos to check");
   app.add_option("--top", top, "with --model: how many to list (0: all)")

@@ -121,8 +121,9 @@ TEST_CASE("rook label: --max keeps the surest boxes, an empty folder may be the 
   fs::create_directories(folder / "out");
   output_of(label_words(folder / "out", tiny_run().data / "train/images",
                         {"--conf", "0.05", "--floor", "0.01", "--max", "1"}));
-  for (const io::LabelledImage& image : io::read_dataset(folder / "out").splits.at(0).images)
-    CHECK(image.boxes.size() <= 1);
+  const io::Dataset dataset = io::read_dataset(folder / "out");
+  REQUIRE(dataset.splits.size() == 1);
+  for (const io::LabelledImage& image : dataset.splits[0].images) CHECK(image.boxes.size() <= 1);
 }
 
 TEST_CASE("rook data check --model: planted errors come first, with the line they stand on") {
