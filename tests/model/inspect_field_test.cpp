@@ -24,7 +24,6 @@ class Shown {
   Shown(std::string_view layers, float base) : model_(tiny_model(layers)), executor_(make()) {
     for (const Param& param : model_.params->all())
       for (float& value : model_.params->value(param)) value = param.spec.role == ParamRole::weights ? 1.0f : 0.0f;
-    executor_.prepare();
     const auto before = run(base, -1, -1);
     for (int y = 0; y < kHeight; ++y)
       for (int x = 0; x < kWidth; ++x) {
