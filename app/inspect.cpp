@@ -115,7 +115,7 @@ void add_options(CLI::App& c, Options& o) {
       ->required();
   c.add_option("photo", o.image, "a photo to look at the network with")->type_name("IMAGE");
   c.add_option("--out", o.out, "one HTML page with everything, which needs no other file");
-  c.add_option("--layer", o.layers, "a layer whose maps to show; may be repeated (default: four at different depths)")
+  c.add_option("--layer", o.layers, "a layer whose maps to show; may be repeated (default: five at different depths)")
       ->type_name("N");
   c.add_option("--channels", o.channels, "of each such layer, at most so many channels")
       ->capture_default_str()

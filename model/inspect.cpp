@@ -13,7 +13,7 @@ namespace rook {
 namespace {
 
 constexpr int kViewSide = 960;  // pixels of the longer side of the photo on the page
-constexpr int kLayers = 4;      // shown when none is asked for
+constexpr int kLayers = 5;      // shown when none is asked for
 
 // What a checkpoint was trained with; otherwise what a training of it would begin with.
 TrainConfig training_of(const Model& model) {

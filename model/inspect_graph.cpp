@@ -12,7 +12,7 @@
 namespace rook {
 namespace {
 
-constexpr double kWidth = 1120, kLeft = 64, kRight = 12, kTop = 26, kLane = 58;
+constexpr double kWidth = 1120, kLeft = 64, kRight = 12, kTop = 26, kLane = 58, kBottom = 34;
 
 struct Kind {
   const char* name;
@@ -36,7 +36,7 @@ class Drawing {
     grids_.insert({-facts.width, -facts.height});
     for (const LayerFacts& layer : facts.layers) grids_.insert(grid_of(layer));
     step_ = (kWidth - kLeft - kRight) / static_cast<double>(facts.layers.size() + 1);
-    height_ = kTop + kLane * static_cast<double>(grids_.size());
+    height_ = kTop + kLane * static_cast<double>(grids_.size() - 1) + kBottom;
   }
 
   std::string svg() const {

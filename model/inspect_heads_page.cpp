@@ -95,7 +95,7 @@ std::string head_section(const HeadView& head) {
   html += heat_figure(head, -1, most) + anchors_figure(head);
   if (!head.photo.truths.empty()) html += claims_figure(head);
   html += fmt::format(
-      "</div><p class=\"note\">Objectness:<span>0</span><span class=\"scale heat\"></span>{:.3g}, the "
+      "</div><p class=\"note\">Objectness: 0<span class=\"scale heat\"></span>{:.3g}, the "
       "same for all anchors of this head.</p>",
       most);
   if (cells.anchors < 2) return html;

@@ -63,7 +63,8 @@ std::vector<int> interesting_layers(const Graph& graph, int net_h, int net_w, in
   }
   const std::size_t count = std::min(last.size(), static_cast<std::size_t>(most));
   std::vector<int> chosen;
-  for (std::size_t i = 0; i < count; ++i) chosen.push_back(last[count > 1 ? i * (last.size() - 1) / (count - 1) : 0]);
+  for (std::size_t i = 0; i < count; ++i)
+    chosen.push_back(last[count > 1 ? (i * (last.size() - 1) + (count - 1) / 2) / (count - 1) : 0]);
   return chosen;
 }
 

@@ -59,6 +59,10 @@ std::string field_figure(const Inspection& all, const LayerView& view) {
   Overlay overlay(*all.photo);
   overlay.spotlight(sees.left / w, sees.top / h, (sees.right + 1) / w, (sees.bottom + 1) / h);
   overlay.box(sees.left / w, sees.top / h, (sees.right + 1) / w, (sees.bottom + 1) / h, "edge k1");
+  // A window too small for the eye gets a frame to find it by.
+  const double x = (sees.left + sees.right + 1) / (2 * w), y = (sees.top + sees.bottom + 1) / (2 * h);
+  constexpr double kSmall = 0.025;
+  if (sees.right - sees.left < kSmall * w) overlay.box(x - kSmall, y - kSmall, x + kSmall, y + kSmall, "dashed k1");
   overlay.box(view.column / double(shape.w), view.row / double(shape.h), (view.column + 1) / double(shape.w),
               (view.row + 1) / double(shape.h), "cell k0");
   const bool greatest = view.column == view.maps.column && view.row == view.maps.row;
@@ -165,12 +169,12 @@ std::string photo_section(const Inspection& all) {
     overlay.box(box, fmt::format("edge k{}", d->cls % kOverlayColors), text);
     overlay.label(box.x - box.w / 2, box.y - box.h / 2, text, d->cls);
   }
-  return "<section><h2>What it finds</h2>" +
+  return "<section><h2>What it finds</h2><div class=\"big\">" +
          overlay.figure("the photo with its detections",
                         fmt::format("{}: {}x{} pixels, brought to {}x{} ({}); {} boxes.", escape_html(photo.name),
                                     photo.photo_w, photo.photo_h, all.facts.width, all.facts.height,
                                     to_text(photo.preprocess), photo.detections.size())) +
-         "</section>";
+         "</div></section>";
 }
 
 std::string maps_section(const Inspection& all) {

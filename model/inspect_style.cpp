@@ -10,6 +10,7 @@ h3{font-size:1rem;margin:1.25rem 0 .4rem}
 .store{position:absolute;width:0;height:0}
 .shot{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden}
 .shot figcaption{padding:.5rem .8rem;font-size:.85rem;color:var(--soft)}
+.big{max-width:46rem}
 .shot svg rect,.shot svg path{vector-effect:non-scaling-stroke}
 .shot .dim{fill:#05080c;fill-opacity:.55}
 .shot .edge{fill:none;stroke:var(--k);stroke-width:2.2}
@@ -29,7 +30,7 @@ h3{font-size:1rem;margin:1.25rem 0 .4rem}
 .maps figure{background:var(--card);border:1px solid var(--line);border-radius:6px;overflow:hidden}
 .maps img{display:block;width:100%}
 .maps img.exact{image-rendering:pixelated}
-.maps figcaption{font-size:.72rem;line-height:1.25;padding:.15rem .35rem .2rem;color:var(--soft)}
+.maps figcaption{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;font-size:.64rem;line-height:1.3;padding:.15rem .25rem .2rem;color:var(--soft)}
 .maps figcaption b{color:var(--text);font-weight:600}
 .scale{display:inline-block;width:7rem;height:.7em;border-radius:3px;margin:0 .4em;vertical-align:-.05em;
 border:1px solid var(--line)}

@@ -255,7 +255,7 @@ TEST_CASE("inspect: gradient norms are sums of squares, and slopes of the loss")
     CHECK(std::abs(layer.weight * layer.weight - weight) <= 1e-9 * weight);
     CHECK(std::abs(layer.ratio() - layer.gradient / layer.weight) <= 1e-12);
     // A step along the gradient of this layer changes the loss by its norm times the length of the step.
-    const double length = 2e-3 * layer.weight;
+    const double length = 5e-4 * layer.weight;
     const auto move = [&](double by) {
       for (std::size_t i = 0; i < g.size(); ++i)
         w[i] = static_cast<float>(before[static_cast<std::size_t>(weights.offset) + i] + by * g[i] / layer.gradient);
