@@ -97,8 +97,9 @@ class Tuning {
  public:
   explicit Tuning(const Options& o) : o_(o), backend_(o.compute.backend()) {
     if (backend_.name == "ref") throw Error("--device ref: has one convolution; take cpu, cuda or emu");
-    if (!o_.compute.conv.empty()) throw Error("--conv: rook tune measures all; force one where it is used");
-    if (o_.compute.conv_cache == "none") throw Error("--out none: rook tune writes what it measures; name a file");
+    if (!o_.compute.conv.empty() && !o_.list) throw Error("--conv: rook tune measures all; force one where it is used");
+    if (o_.compute.conv_cache == "none" && !o_.list)
+      throw Error("--out none: rook tune writes what it measures; name a file");
     file_ = o_.compute.conv_cache.empty() ? default_conv_cache() : std::filesystem::path(o_.compute.conv_cache);
     if (file_.empty()) throw Error("neither HOME nor XDG_CACHE_HOME is set; name a file with --out");
     network_ = network_of(o_);

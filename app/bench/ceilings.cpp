@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "app/bench/op_cases.h"
+#include "app/common.h"
+#include "base/error.h"
 
 namespace rook::app {
 namespace {
@@ -28,6 +30,19 @@ ConvProblem product(const Backend& backend, DType type) {
   const int side = backend.device == Device::emu ? 4 : backend.device == Device::cuda ? 96 : 64;
   const int channels = backend.device == Device::emu ? 32 : backend.device == Device::cuda ? 8192 : 1024;
   return {.geometry = {.c = channels, .k = channels}, .n = 1, .h = side, .w = side, .x = type, .y = type};
+}
+
+// Floating point operations per second; 0 where a library refuses what it said it takes.
+double rate_of(const Backend& backend, Stream stream, const ConvProblem& problem, const ConvRow& row,
+               const TimingLimits& limits) {
+  try {
+    OpData operands(backend, stream, 1, problem.x);
+    const Contestant contestant{.instances = {make_conv(operands, problem, row)}};
+    return problem.flops() / time_in_turn(backend, stream, {contestant}, limits).front().least;
+  } catch (const Error&) {
+    if (row.ours() || interrupted()) throw;
+    return 0;
+  }
 }
 
 }  // namespace
@@ -58,10 +73,7 @@ Ceilings measure_ceilings(const Backend& backend, Stream stream, const std::vect
     const ConvProblem problem = product(backend, type);
     for (const ConvRow& row : backend.conv_rows()) {
       if (row.name == "ref" || !row.supports(problem)) continue;
-      OpData operands(backend, stream, 1, type);
-      const Timing time =
-          time_in_turn(backend, stream, {Contestant{.instances = {make_conv(operands, problem, row)}}}, limits).front();
-      const double rate = problem.flops() / time.least;
+      const double rate = rate_of(backend, stream, problem, row, limits);
       if (rate <= ceilings.flops_per_s[type]) continue;
       ceilings.flops_per_s[type] = rate;
       ceilings.product_by[type] = row.name;
