@@ -81,7 +81,7 @@ def roofline(ops, kind):
     width, height = 940, 480
     intensities, rates = [r["flops"] / r["bytes"] for r in rows], [r["tflops"] * 1e3 for r in rows]
     peak = peaks[kind]["tflops"] * 1e3 if kind in peaks else max(rates)
-    x = LogAxis(min(intensities), max(*intensities, 2 * peak / bandwidth), 70, width - 20)
+    x = LogAxis(min(*intensities, peak / bandwidth), max(*intensities, 2 * peak / bandwidth), 70, width - 20)
     y = LogAxis(min(rates), max(*rates, peak), height - 45, 20)
     out = [f'<svg viewBox="0 0 {width} {height}" role="img">']
     for v in x.decades():

@@ -246,15 +246,17 @@ class Cases:
         photo = self.torch.arange(self.batch, device=self.device).repeat_interleave(count)
         return tensor(flat), photo, tensor(boxes), self.torch.from_numpy(np.ascontiguousarray(ours, "f4")).to(self.device)
 
-    def all(self):
-        yield from self.convolutions()
-        yield from self.batchnorm(64, 104)
-        yield from self.pools(512, 26, 2, 2, 0)
-        yield from self.pools(512, 13, 5, 1, 4)
-        yield from self.elementwise(128, 52)
+    def all(self, wanted):
+        """Cases; where `wanted` names a group of them, only those are made."""
+        groups = [("conv", self.convolutions), ("batchnorm", lambda: self.batchnorm(64, 104)), ("pool", lambda: self.pools(512, 26, 2, 2, 0)),
+                  ("pool", lambda: self.pools(512, 13, 5, 1, 4)), ("", lambda: self.elementwise(128, 52))]
         if self.dtype == self.torch.float32:
-            yield from self.optimizers()
-            yield from self.loss()
+            groups.append(("yolo_loss", self.loss))
+            if self.batch == 1:  # what is updated knows no batch
+                groups.append(("update", self.optimizers))
+        named = [group for group in groups if group[0] and group[0] in wanted]
+        for _, make in named or groups:
+            yield from make()
 
 
 # ---- equal first, then timed ---------------------------------------------------------------------------------------------
@@ -313,7 +315,7 @@ def worker(device, kind, batch, rounds, wanted):
 
     torch = torch_worker.start_torch()
     load, rows = common.OtherLoad(), []
-    for case in Cases(torch, rook_ops, device, kind, int(batch)).all():
+    for case in Cases(torch, rook_ops, device, kind, int(batch)).all(wanted):
         if wanted not in f"{case.op} {case.shape}":
             continue
         rows += rows_of(torch, device, kind, int(batch), int(rounds), case)
