@@ -40,22 +40,31 @@ bool same_place(const fs::path& a, const fs::path& b) {
   return fs::weakly_canonical(a, error) == fs::weakly_canonical(b, error);
 }
 
-// Photos of this data set that a run has seen in training, itself or as the run it went on from.
-std::set<fs::path> training_photos(std::string model, const std::string& data, const io::Dataset& dataset) {
+// The train split of the data that a run was trained on. What it was trained on may be another version of the data set
+// than the one that is checked: photos are compared, not data sets.
+std::vector<io::LabelledImage> photos_learnt_by(const nlohmann::json& config, const std::string& model) {
+  const std::string data = config.value("data", ""), list = config.value("train_list", "");
+  std::error_code error;
+  if (data.empty() || !fs::exists(data, error)) return {};
+  const io::Dataset dataset = io::read_dataset(data, {.read_sizes = false});
+  const io::Split* train = dataset.find("train");
+  if (train == nullptr) return {};
+  io::Split seen = *train;
+  if (!list.empty() && !fs::exists(list, error))
+    fmt::print(stderr, "{}: is not there: {} may have been trained on all of 'train'\n", list, model);
+  else if (!list.empty())
+    io::keep_only(seen, list);
+  return seen.images;
+}
+
+// Photos that a run has seen in training, itself or as the run it went on from, as canonical paths.
+std::set<fs::path> training_photos(std::string model) {
   constexpr int kMostRuns = 100;  // a run that goes on from itself, by links or copies, would never end
   std::set<fs::path> files;
   for (int i = 0; i < kMostRuns && !model.empty(); ++i) {
     const nlohmann::json config = config_of(model);
-    const io::Split* train = dataset.find("train");
-    const std::string list = config.value("train_list", "");
-    if (train != nullptr && same_place(config.value("data", ""), data)) {
-      io::Split seen = *train;
-      if (!list.empty() && !fs::exists(list))
-        fmt::print(stderr, "{}: is not there: {} may have been trained on all of 'train'\n", list, model);
-      else if (!list.empty())
-        io::keep_only(seen, list);
-      for (const io::LabelledImage& image : seen.images) files.insert(image.file);
-    }
+    for (const io::LabelledImage& image : photos_learnt_by(config, model))
+      files.insert(fs::weakly_canonical(image.file));
     model = config.value("from", "");
   }
   return files;
@@ -84,14 +93,14 @@ void require_classes(const Model& model, const std::vector<std::string>& classes
 }
 
 // Each photo is judged by the first model that has not been trained on it; by the first one where all have.
-void judge(Checked& checked, const io::Dataset& dataset, const std::string& data, const LabelCheckOptions& o) {
+void judge(Checked& checked, const io::Dataset& dataset, const LabelCheckOptions& o) {
   const std::vector<io::LabelledImage>& images = checked.photos.images;
   std::vector<std::set<fs::path>> seen;
-  for (const std::string& model : o.models) seen.push_back(training_photos(model, data, dataset));
+  for (const std::string& model : o.models) seen.push_back(training_photos(model));
   std::vector<std::size_t> judge_of;
   for (const io::LabelledImage& image : images) {
-    const auto fresh =
-        std::find_if(seen.begin(), seen.end(), [&](const auto& files) { return !files.contains(image.file); });
+    const auto fresh = std::find_if(
+        seen.begin(), seen.end(), [&](const auto& files) { return !files.contains(fs::weakly_canonical(image.file)); });
     judge_of.push_back(fresh == seen.end() ? 0 : static_cast<std::size_t>(fresh - seen.begin()));
   }
   checked.results.resize(images.size());
@@ -105,7 +114,7 @@ void judge(Checked& checked, const io::Dataset& dataset, const std::string& data
       if (judge_of[i] != m) continue;
       part.images.push_back(images[i]);
       places.push_back(i);
-      learnt += seen[m].contains(images[i].file) ? 1 : 0;
+      learnt += seen[m].contains(fs::weakly_canonical(images[i].file)) ? 1 : 0;
     }
     checked.judged.push_back(static_cast<int>(places.size()));
     checked.learnt.push_back(learnt);
@@ -277,11 +286,11 @@ void check_labels(DataOptions data, const LabelCheckOptions& o, const std::strin
   install_interrupt();
   // What was joined for the training is joined here.
   const nlohmann::json config = config_of(o.models.front());
-  if (data.merge.empty() && same_place(config.value("data", ""), data.data))
+  if (data.merge.empty() && same_place(config.value("data", ""), data.path()))
     data.merge = config.value("merge", std::vector<std::string>());
   const io::Dataset dataset = data.read();
   Checked checked = photos_of(dataset, o);
-  judge(checked, dataset, data.data, o);
+  judge(checked, dataset, o);
   if (o.top > 0) checked.suspects.resize(std::min(checked.suspects.size(), static_cast<std::size_t>(o.top)));
   if (!json.empty()) write_json(json, to_json(checked, o, dataset.classes));
   if (json != "-") fmt::print("{}", to_text(checked, o, dataset.classes));

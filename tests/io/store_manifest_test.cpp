@@ -75,6 +75,7 @@ bool reads(const std::string& text, bool version) {
     return true;
   } catch (const Error& error) {
     const std::string message = error.what();
+    INFO(message);
     CHECK(message.starts_with("file:"));  // with a line where the JSON itself is broken
     CHECK(message.find('\n') == std::string::npos);
     return false;

@@ -26,21 +26,24 @@ io::Image picked(const io::Image& photo, int width, int height) {
   return result;
 }
 
-// Means of whole pixels.
+// Means over equal parts, which end anywhere within a pixel: how good programs shrink.
 io::Image averaged(const io::Image& photo, int width, int height) {
+  const double wide = static_cast<double>(photo.width) / width, high = static_cast<double>(photo.height) / height;
+  const auto overlap = [](int pixel, double from, double to) {
+    return std::min(pixel + 1.0, to) - std::max<double>(pixel, from);
+  };
   io::Image result{.width = width, .height = height};
   for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x)
-      for (int c = 0; c < 3; ++c) {
-        const int left = x * photo.width / width, right = (x + 1) * photo.width / width;
-        const int top = y * photo.height / height, bottom = (y + 1) * photo.height / height;
-        int sum = 0;
-        for (int v = top; v < bottom; ++v)
-          for (int u = left; u < right; ++u)
-            sum += photo.pixels[(static_cast<std::size_t>(v) * photo.width + u) * 3 + c];
-        const int count = (right - left) * (bottom - top);
-        result.pixels.push_back(static_cast<std::uint8_t>((sum + count / 2) / count));
-      }
+    for (int x = 0; x < width; ++x) {
+      const double left = x * wide, right = (x + 1) * wide, top = y * high, bottom = (y + 1) * high;
+      std::array<double, 3> sum{};
+      for (int v = static_cast<int>(top); v < photo.height && v < bottom; ++v)
+        for (int u = static_cast<int>(left); u < photo.width && u < right; ++u)
+          for (std::size_t c = 0; c < 3; ++c)
+            sum[c] += overlap(v, top, bottom) * overlap(u, left, right) *
+                      photo.pixels[(static_cast<std::size_t>(v) * photo.width + u) * 3 + c];
+      for (const double s : sum) result.pixels.push_back(static_cast<std::uint8_t>(std::lround(s / (wide * high))));
+    }
   return result;
 }
 
