@@ -29,7 +29,7 @@ namespace {
 struct Options {
   DataOptions data;
   ComputeOptions compute;
-  std::string arch = "yolov4-tiny", from = "scratch", recipe, out, train_list, resume, optimizer, loss, policy, stages;
+  std::string arch, from = "scratch", recipe, out, train_list, resume, optimizer, loss, policy, stages;
   std::string valid = "valid", until;
   std::vector<std::string> also_eval;
   bool lenient = false, live = false, dry_run = false;
@@ -74,11 +74,18 @@ std::vector<SizeStage> stages_of(const std::string& text) {
   return stages;
 }
 
+// The network where none is named: with our own weights theirs.
+std::string default_network(const std::string& from) {
+  if (from != kRendered) return "yolov4-tiny";
+  return fs::path(parse_checkpoint(rendered_weights(), from).cfg_name).stem().string();
+}
+
 TrainConfig configure(const Options& o, const io::Cfg& cfg) {
-  const std::string name = !o.recipe.empty()                                              ? o.recipe
-                           : o.from == "scratch"                                          ? "scratch"
-                           : fs::is_directory(o.from) || o.from.ends_with(".safetensors") ? "continue"
-                                                                                          : "transfer";
+  const bool own = o.from != kRendered && (fs::is_directory(o.from) || o.from.ends_with(".safetensors"));
+  const std::string name = !o.recipe.empty()     ? o.recipe
+                           : o.from == "scratch" ? "scratch"
+                           : own                 ? "continue"
+                                                 : "transfer";
   TrainConfig c = recipe(name, cfg);
   take(c.epochs, o.epochs);
   take(c.batch, o.batch);
@@ -371,9 +378,13 @@ void add_train(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* c = app.add_subcommand("train", "train a detector");
   o->data.add(*c, "");
-  c->add_option("--arch", o->arch, "network: a cfg file, or yolov4-tiny, yolov3-tiny, yolo-fastest-1.1-xl, rook-nano")
-      ->capture_default_str();
-  c->add_option("--from", o->from, "start: FILE.weights, FILE.conv.N, a run, a checkpoint, or scratch")
+  c->add_option(
+      "--arch", o->arch,
+      "network: a cfg file, or yolov4-tiny (default), yolov3-tiny, yolo-fastest-1.1-xl, rook-small, rook-nano; "
+      "with --from rendered rook-small");
+  c->add_option("--from", o->from,
+                "start: FILE.weights, FILE.conv.N, a run, a checkpoint, scratch, or rendered: our own weights, trained "
+                "on rendered chess photos")
       ->capture_default_str();
   c->add_option("--recipe", o->recipe, "transfer, scratch, continue or cfg (default: by --from)")
       ->check(CLI::IsMember({"transfer", "scratch", "continue", "cfg"}));
@@ -391,8 +402,10 @@ void add_train(CLI::App& app) {
   c->footer(
       "Recipes:\n" + recipes +
       "Examples:\n  rook train --data chess --merge bishop=black-bishop --arch yolov4-tiny --from yolov4-tiny.conv.29\n"
+      "  rook train --data chess --from rendered\n"
       "  rook train --data chess --from runs/run-1 --out runs/more\n  rook train --data chess --resume runs/run-1");
   c->callback([o] {
+    if (o->arch.empty()) o->arch = default_network(o->from);
     install_interrupt();
     Session(*o).run();
   });

@@ -30,8 +30,15 @@ Range range_of(std::span<const float> values) {
   return {*least, *most, sum / static_cast<double>(values.size())};
 }
 
+// How a checkpoint says that it was made; empty where it does not.
+std::string note_of(const std::string& what) {
+  if (what == kRendered) return parse_checkpoint(rendered_weights(), what).note;
+  return what.ends_with(".safetensors") ? read_checkpoint(what).note : "";
+}
+
 void info(const std::string& what, const LoadOptions& load, const std::string& json) {
   const Model model = load_model(what, load);
+  const std::string note = note_of(what);
   nlohmann::json rows = nlohmann::json::array();
   for (const Param& param : model.params->all()) {
     const Range range = range_of(std::as_const(*model.params).value(param));
@@ -48,22 +55,33 @@ void info(const std::string& what, const LoadOptions& load, const std::string& j
                       {"classes", model.names},
                       {"parameters", model.params->total()},
                       {"trainable", model.params->trainable()},
+                      {"note", note},
                       {"arrays", rows}});
   if (json == "-") return;
   fmt::print("{}: network {}, {} classes, {} floats ({} trainable)\n", what, model.network->cfg.name,
              model.names.size(), model.params->total(), model.params->trainable());
+  if (!note.empty()) fmt::print("  made by: {}\n", note);
   for (const auto& row : rows)
     fmt::print("  {:<32} {:>10}  min {:>10.4g}  max {:>10.4g}  mean {:>10.4g}\n", row["name"].get<std::string>(),
                row["count"].get<std::int64_t>(), row["min"].get<double>(), row["max"].get<double>(),
                row["mean"].get<double>());
 }
 
-void save(const std::string& to, const Model& model, int layers) {
+// How a checkpoint is stored, beyond the model itself.
+struct Storage {
+  bool half = false;
+  std::string note;
+};
+
+void save(const std::string& to, const Model& model, int layers, const Storage& storage = {}) {
   if (to.ends_with(".safetensors")) {
     Checkpoint checkpoint;
     checkpoint.names = model.names;
     checkpoint.preprocess = model.preprocess;
-    checkpoint.state = {{"darknet", to_json(model.header)}};
+    checkpoint.note = storage.note;
+    checkpoint.half = storage.half;
+    checkpoint.state = {{"darknet", to_json(model.header)},
+                        {"config", {{"width", model.network->width}, {"height", model.network->height}}}};
     const auto values = std::as_const(*model.params).values();
     checkpoint.values.assign(values.begin(), values.end());
     write_checkpoint(to, *model.network, *model.params, checkpoint);
@@ -75,11 +93,14 @@ void save(const std::string& to, const Model& model, int layers) {
   fmt::print("{} written\n", to);
 }
 
-void convert(const std::string& from, const std::string& to, const LoadOptions& load) {
+void convert(const std::string& from, const std::string& to, const LoadOptions& load, const Storage& storage) {
   if (!to.ends_with(".safetensors") && !to.ends_with(".weights"))
     throw UsageError(fmt::format("{}: the ending says what to write: .safetensors or .weights", to));
+  if (to.ends_with(".weights") && (storage.half || !storage.note.empty()))
+    throw UsageError(
+        fmt::format("{}: darknet's files hold f32 and no notes; --half and --note are for .safetensors", to));
   const Model model = load_model(from, load);
-  save(to, model, -1);
+  save(to, model, -1, storage);
   if (!to.ends_with(".weights")) return;
   // A .weights file has no cfg in it: it stands beside it.
   const std::string text = model.network->cfg.to_text();
@@ -97,6 +118,7 @@ void add_weights(CLI::App& app) {
     std::string from, to, json;
     int layers = 0;
     LoadOptions load;
+    Storage storage;
   };
   auto options = std::make_shared<Options>();
   const auto common = [options](CLI::App* sub) {
@@ -112,9 +134,13 @@ void add_weights(CLI::App& app) {
   look->callback([options] { info(options->from, options->load, options->json); });
   CLI::App* change = command->add_subcommand("convert", "darknet .weights <-> checkpoint, by the ending of OUT");
   common(change);
-  change->footer("Example:\n  rook weights convert runs/chess chess.weights");
+  change->footer(
+      "Examples:\n  rook weights convert runs/chess chess.weights\n"
+      "  rook weights convert runs/chess chess.safetensors --half --note \"102 photos of our board\"");
   change->add_option("out", options->to, "file to write: .safetensors or .weights")->required();
-  change->callback([options] { convert(options->from, options->to, options->load); });
+  change->add_flag("--half", options->storage.half, "store the weights of convolutions as f16: about half the file");
+  change->add_option("--note", options->storage.note, "words on how it was made; `rook weights info` shows them");
+  change->callback([options] { convert(options->from, options->to, options->load, options->storage); });
   CLI::App* part = command->add_subcommand("partial", "the first N layers as darknet's .conv.N");
   common(part);
   part->footer("Example:\n  rook weights partial yolov4-tiny:yolov4-tiny.weights 29 yolov4-tiny.conv.29");

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Do rendered chess photos help with real ones? Trains on rendered photos alone and measures on the real ones; then trains on
-the 102 real photos from three starts: random weights, imported weights, and the weights trained on rendered photos.
+"""Do rendered chess photos help with real ones? Measures the weights trained on rendered photos alone on the real ones; then
+trains on the 102 real photos from three starts: random weights, imported weights, and those trained on rendered photos.
 
     ROOK_ASSETS=/data bench/synth_study.py [FLAGS] [SEED...]
 
-All three starts take the same recipe, epochs and seeds. Runs lie in --out; a run that is finished there is taken as it is. The
-data are in $ROOK_ASSETS, the program of rook is $ROOK. One training on rendered photos serves all seeds (its own is --seed).
+All starts take the same network, recipe, epochs and seeds. The weights trained on rendered photos are those that rook brings
+along (`./run pretrain` makes them) or --rendered. Runs lie in --out; a run that is finished there is taken as it is. The data are
+in $ROOK_ASSETS, the program of rook is $ROOK.
 """
 
 import argparse
 import json
 import os
 import pathlib
-import shlex
 import statistics
 import subprocess
 import time
@@ -21,6 +21,7 @@ import common
 
 MERGE = ["--merge", "bishop=black-bishop"]  # the class `bishop` has one box, a black one
 STARTS = {"scratch": "random weights", "imported": "imported weights", "rendered": "trained on rendered photos"}
+IMPORTED = {"yolov4-tiny": "yolov4-tiny-voc-rebuilt.conv.29", "yolo-fastest-1.1-xl": "yolo-fastest-1.1-xl-coco.weights"}
 SPLITS = ("valid", "test")
 FIGURES = ("map50", "map50_95", "precision", "recall")
 
@@ -28,19 +29,22 @@ FIGURES = ("map50", "map50_95", "precision", "recall")
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("seeds", type=int, nargs="*", default=[1, 2, 3], help="seeds of the trainings on real photos (default: 1 2 3)")
-    parser.add_argument("--seed", type=int, default=1, help="of the rendered photos and the training on them (default: 1)")
-    parser.add_argument("--images", type=int, default=2000, help="rendered photos (default: 2000)")
-    parser.add_argument("--rendered-epochs", type=float, default=20, help="epochs on rendered photos (default: 20)")
+    parser.add_argument("--rendered", default="rendered", metavar="WEIGHTS",
+                        help="run or checkpoint trained on rendered photos (default: rendered, what rook brings along)")
+    parser.add_argument("--images", type=int, default=300, help="rendered photos that these are measured on too (default: 300)")
+    parser.add_argument("--seed", type=int, default=2, help="of these photos (default: 2)")
+    parser.add_argument("--arch", default="rook-small", help="network (default: rook-small)")
     parser.add_argument("--epochs", type=float, default=18, help="epochs on the 102 real photos (default: 18)")
-    parser.add_argument("--arch", default="yolov4-tiny", help="network (default: yolov4-tiny)")
-    parser.add_argument("--rendered-args", default="", metavar="FLAGS", help="further flags of the training on rendered photos")
-    parser.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}, by commas (default: all)")
-    parser.add_argument("--zero-shot", action="store_true", help="only the rendered photos: how the real ones do without training on them")
+    parser.add_argument("--starts", default=",".join(STARTS),
+                        help=f"of {', '.join(STARTS)}, by commas (default: all; imported where there are such weights of the network)")
+    parser.add_argument("--zero-shot", action="store_true", help="only how the real photos do without training on them")
     parser.add_argument("--out", type=pathlib.Path, default=common.ROOT / "runs" / "synth-study", help="folder of data and runs")
     options = parser.parse_args()
     options.starts = [] if options.zero_shot else options.starts.split(",")
     if not set(options.starts) <= set(STARTS):
         parser.error(f"--starts: of {', '.join(STARTS)}")
+    if options.arch not in IMPORTED:
+        options.starts = [start for start in options.starts if start != "imported"]
     options.assets = pathlib.Path(os.environ.get("ROOK_ASSETS", ""))
     if not (options.assets / "chess" / "train").is_dir():
         common.die("no chess photos: set ROOK_ASSETS to a folder with chess/ and weights/")
@@ -71,31 +75,28 @@ def train(run, *flags):
     return json.loads(done.read_text())
 
 
-def scores(run, data, *flags):
+def scores(model, data, *flags):
     return {split: {key: report[key] for key in FIGURES}
-            for split in SPLITS for report in [common.rook_json("eval", "--model", run, "--data", data, *flags, "--split", split)]}
+            for split in SPLITS for report in [common.rook_json("eval", "--model", model, "--data", data, *flags, "--split", split)]}
 
 
 def rendered_model(options):
-    data, run = options.out / f"rendered-{options.images}-s{options.seed}", options.out / f"on-rendered-s{options.seed}"
-    result = {"images": options.images, "seed": options.seed}
+    data = options.out / f"rendered-{options.images}-s{options.seed}"
     if not (data / "data.yaml").exists():
         common.say(f"rendering {options.images} photos")
-        result["render_seconds"] = rook("synth", "chess", "--images", options.images, "--seed", options.seed, "--out", data,
-                                        log=options.out / "render.log")
-    result["minutes"] = train(run, "--data", data, "--arch", options.arch, "--from", "scratch", "--epochs", options.rendered_epochs,
-                              "--seed", options.seed, *shlex.split(options.rendered_args))
-    result["rendered"] = scores(run, data)
-    result["real"] = scores(run, options.assets / "chess", *MERGE)
+        rook("synth", "chess", "--images", options.images, "--seed", options.seed, "--out", data, log=options.out / "render.log")
+    made = common.rook_json("weights", "info", options.rendered)
+    result = {"made_by": made["note"], "parameters": made["parameters"], "images": options.images, "seed": options.seed,
+              "rendered": scores(options.rendered, data), "real": scores(options.rendered, options.assets / "chess", *MERGE)}
     common.say(f"on rendered photos alone: mAP50 {result['rendered']['test']['map50']:.4f} on rendered test, "
                f"{result['real']['valid']['map50']:.4f} on real valid, {result['real']['test']['map50']:.4f} on real test")
-    return run, result
+    return result
 
 
-def on_real(start, seed, rendered_run, options):
-    weights = {"scratch": "scratch", "imported": options.assets / "weights" / "yolov4-tiny-voc-rebuilt.conv.29",
-               "rendered": rendered_run / "best.safetensors"}[start]
-    run, chess = options.out / f"real-from-{start}-s{seed}", options.assets / "chess"
+def on_real(start, seed, options):
+    weights = {"scratch": "scratch", "imported": options.assets / "weights" / IMPORTED.get(options.arch, ""),
+               "rendered": options.rendered}[start]
+    run, chess = options.out / f"{options.arch}-from-{start}-s{seed}", options.assets / "chess"
     minutes = train(run, "--data", chess, *MERGE, "--train-list", chess / "splits" / "v1_train.txt", "--arch", options.arch,
                     "--from", weights, "--recipe", "transfer", "--epochs", options.epochs, "--seed", seed)
     result = {"start": start, "seed": seed, "minutes": minutes, **scores(run, chess, *MERGE)}
@@ -112,11 +113,10 @@ def print_result(result, options):
         return [label, *(percent([key(e)[split][figure] for e in entries]) for figure in ("map50", "map50_95") for split in SPLITS)]
 
     header = ["", "valid mAP50", "test mAP50", "valid mAP50:95", "test mAP50:95"]
-    rows = [row("rendered photos alone, on rendered photos", [result["model"]], lambda e: e["rendered"]),
-            row("rendered photos alone, on real photos", [result["model"]], lambda e: e["real"])]
+    rows = [row(f"rendered photos alone, on {what} photos", [result["model"]], lambda e, what=what: e[what]) for what in ("rendered", "real")]
     for start in options.starts:
         rows.append(row(f"102 real photos, {STARTS[start]}", [r for r in result["runs"] if r["start"] == start]))
-    common.print_table(f"Rendered chess photos, seeds {', '.join(map(str, options.seeds))}: median (least-most)", header, rows)
+    common.print_table(f"Rendered chess photos, {result['arch']}, {result['epochs']:g} epochs on real photos, seeds {', '.join(map(str, options.seeds))}: median (least-most)", header, rows)
     common.caption(result)
 
 
@@ -124,9 +124,9 @@ def main():
     options = parse()
     options.out.mkdir(parents=True, exist_ok=True)
     result = common.heading()
-    run, result["model"] = rendered_model(options)
     result["arch"], result["epochs"] = options.arch, options.epochs
-    result["runs"] = [on_real(start, seed, run, options) for seed in options.seeds for start in options.starts]
+    result["model"] = rendered_model(options)
+    result["runs"] = [on_real(start, seed, options) for seed in options.seeds for start in options.starts]
     common.save("synth-study", result)
     print_result(result, options)
 

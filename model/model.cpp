@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -37,6 +38,14 @@ fs::path checkpoint_of(const std::string& what) {
     return what;
   }
   return {};
+}
+
+// The model of a checkpoint, wherever it lies; nothing when `what` is none.
+std::optional<Model> own_model(const std::string& what, bool live) {
+  if (what == kRendered) return to_model(parse_checkpoint(rendered_weights(), what), what, live);
+  const fs::path checkpoint = checkpoint_of(what);
+  if (checkpoint.empty()) return std::nullopt;
+  return to_model(read_checkpoint(checkpoint), checkpoint.string(), live);
 }
 
 bool is_partial(const fs::path& file) {
@@ -90,13 +99,14 @@ Model make_model(const io::Cfg& cfg, std::vector<std::string> names, std::uint64
 
 Model load_model(const std::string& what, const LoadOptions& options) {
   Model model;
-  if (const fs::path checkpoint = checkpoint_of(what); !checkpoint.empty()) {
-    model = to_model(read_checkpoint(checkpoint), checkpoint.string(), options.live);
+  if (std::optional<Model> own = own_model(what, options.live)) {
+    model = std::move(*own);
   } else if (const std::size_t colon = what.rfind(':'); colon != std::string::npos && colon + 1 < what.size()) {
     model = load_darknet(what.substr(0, colon), what.substr(colon + 1), options);
   } else {
-    throw Error(
-        fmt::format("model '{}' is not a run folder, a checkpoint (.safetensors), or NETWORK.cfg:FILE.weights", what));
+    throw Error(fmt::format(
+        "model '{}' is not a run folder, a checkpoint (.safetensors), the word {}, or NETWORK.cfg:FILE.weights", what,
+        kRendered));
   }
   if (!options.names_file.empty()) model.names = read_names(options.names_file);
   if (static_cast<int>(model.names.size()) != model.network->classes())
@@ -235,17 +245,18 @@ StartReport start_from(Model& model, const std::string& from, const LoadOptions&
     for (const Param& param : model.params->all())
       if (param.spec.role == ParamRole::weights) report.fresh_nodes.push_back(param.node);
   } else {
-    if (const fs::path checkpoint = checkpoint_of(from); !checkpoint.empty()) {
-      const Model other = to_model(read_checkpoint(checkpoint), checkpoint.string(), options.live);
-      report = copy_matching(model, other);
+    if (const std::optional<Model> own = own_model(from, options.live)) {
+      report = copy_matching(model, *own);
     } else if (const std::size_t colon = from.rfind(':'); colon != std::string::npos && !fs::exists(from)) {
       const Model other = load_model(from, options);
       report = copy_matching(model, other);
     } else if (fs::is_regular_file(from) && (from.ends_with(".weights") || is_partial(from))) {
       report = start_from_darknet(model, from);
     } else {
-      throw Error(fmt::format(
-          "--from {}: is not a .weights or .conv.N file, a run folder, a checkpoint, or the word scratch", from));
+      throw Error(
+          fmt::format("--from {}: is not a .weights or .conv.N file, a run folder, a checkpoint, or one of the words "
+                      "scratch and {}",
+                      from, kRendered));
     }
   }
   report.source = from;

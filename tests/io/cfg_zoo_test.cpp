@@ -151,6 +151,22 @@ TEST_CASE("zoo: rook-nano is what its comment says") {
   CHECK(warnings_of(cfg) == "");
 }
 
+TEST_CASE("zoo: rook-small is what its comment says") {
+  const Cfg cfg = zoo("rook-small"), nano = zoo("rook-nano");
+  const Counts counts = count(cfg);
+  CHECK(cfg.classes() == 12);
+  CHECK(counts.total() - counts.running == 844278);
+  CHECK(counts.running == 3616);
+  CHECK(20 + 4 * counts.total() == 3391596);
+  CHECK(counts.multiply_adds == 442515008);
+  CHECK(7 * counts.multiply_adds < count(zoo("yolov4-tiny")).multiply_adds);
+  REQUIRE(cfg.layers() == nano.layers());
+  for (int i = 0; i < cfg.layers(); ++i) CHECK(cfg.layer(i).type == nano.layer(i).type);
+  CHECK(counts.shapes[28].h == 13);
+  CHECK(counts.shapes[36].h == 26);
+  CHECK(warnings_of(cfg) == "");
+}
+
 TEST_CASE("zoo: every network takes other classes and survives writing") {
   for (const auto& file : cfgs_in(zoo_folder())) {
     INFO(file.string());
