@@ -1,8 +1,8 @@
 #include "model/inspect.h"
 
-#include <nlohmann/json.hpp>
 #include <fmt/format.h>
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "engine/readback.h"
