@@ -374,8 +374,8 @@ constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
 
 }  // namespace
 
-// First Winograd and our direct sums, which say no where they would be slower; last the reference loops, so that every problem runs (oneDNN
-// refuses negative paddings of odd dilated shapes).
+// First Winograd and our direct sums, which say no where they would be slower; last the reference loops, so that every
+// problem runs (oneDNN refuses negative paddings of odd dilated shapes).
 std::span<const ConvRow> conv_rows() {
   static const auto rows = [] {
     std::vector<ConvRow> all{winograd::conv_row(), direct::conv_row()};
