@@ -1,4 +1,6 @@
 // Versions: what they hold, that they never change, what differs between two of them.
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "io/atomic_file.h"
