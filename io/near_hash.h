@@ -19,8 +19,9 @@ struct NearHash {
   bool operator==(const NearHash&) const = default;
 };
 
-// Up to so many different bits mean the same photo (measured in docs/datasets.md).
-inline constexpr int kNearLimit = 8;
+// Up to so many different bits mean the same photo; below 0 the hash is not used. Off unless asked for: among photos of
+// one scene from one place different ones may have the same hash (measured in docs/datasets.md).
+inline constexpr int kNearLimit = -1;
 
 NearHash near_hash(const Image& image);
 // How many bits differ.
