@@ -185,8 +185,9 @@ ordered_json counts_json(const std::vector<StoredPhoto>& photos, const std::vect
   return {{"splits", splits}, {"boxes", boxes}};
 }
 
-Preparation parse_preparation(const JsonFields& version) {
-  const JsonFields fields(version.object("preparation"), "\"preparation\"", {"fit", "resampling", "width", "height"});
+Preparation parse_preparation(const JsonFields& version, const std::string& file) {
+  const JsonFields fields(version.object("preparation"), file + ": \"preparation\"",
+                          {"fit", "resampling", "width", "height"});
   const Preparation result{.fit = fields.text("fit"),
                            .resampling = fields.text("resampling"),
                            .width = static_cast<int>(fields.integer("width", 0, kMostPixels)),
@@ -281,7 +282,7 @@ StoredVersion parse_version(std::string_view text, const std::string& file) {
   StoredVersion version{.name = parse_name(fields),
                         .number = static_cast<int>(fields.integer("version", 1, 1'000'000)),
                         .date = fields.text("date"),
-                        .preparation = parse_preparation(fields),
+                        .preparation = parse_preparation(fields, file),
                         .classes = parse_classes(fields)};
   check_date(fields, version.date);
   version.photos = parse_photos(fields, file, version.classes.size(), "source");
