@@ -160,7 +160,7 @@ TEST_CASE("rook weights: to darknet's form and back, byte for byte") {
   const std::string run = tiny_run().run.string();
   const auto at = [&](const char* name) { return (folder / name).string(); };
   const nlohmann::json info = json_of({"weights", "info", run});
-  CHECK(keys_of(info) == Keys{"model", "network", "classes", "parameters", "trainable", "arrays"});
+  CHECK(keys_of(info) == Keys{"model", "network", "classes", "parameters", "trainable", "note", "arrays"});
   CHECK(keys_of(info["arrays"][0]) == Keys{"name", "shape", "count", "min", "max", "mean"});
   CHECK(info["classes"] == kPhotoClasses);
 

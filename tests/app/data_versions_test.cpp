@@ -212,7 +212,7 @@ TEST_CASE("rook train: a letterboxed version makes a model that letterboxes") {
   CHECK(prepared["boxes"] == original["boxes"]);
   // What is found on a photo of the version is found at the same place of the original.
   const auto found = [&](const fs::path& photo) {
-    return json_of({"detect", "--model", run.string(), photo.string(), "--conf", "0.001"})[0]["detections"];
+    return json_of({"detect", "--model", run.string(), photo.string(), "--conf", "0.0001"})[0]["detections"];
   };
   const nlohmann::json small = found(image.file),
                        large = found(io::read_dataset(pets.store + "/wide").splits[0].images[0].file);

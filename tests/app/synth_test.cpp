@@ -107,7 +107,7 @@ TEST_CASE("rook weights convert --half: half the file, the same detections; not 
   CHECK(std::abs(map50(half) - map50(full)) < 0.02);
   const Output refused =
       run_program({"weights", "convert", tiny.run.string(), (folder / "a.weights").string(), "--half"});
-  CHECK(refused.status == 1);
+  CHECK(refused.status == 2);
   CHECK(shows(refused.err, "--half"));
   CHECK(!fs::exists(folder / "a.weights"));
 }

@@ -114,7 +114,7 @@ TEST_CASE("store add: the same photo is not added twice: equal bytes, encoded ag
   io::write_image(folder / "again/images/other-small.jpg", waves(50, 255, 240));
   for (const char* stem : {"copy", "jpeg", "large", "other", "other-small"})
     put(folder / "again/labels" / (std::string(stem) + ".txt"), "0 0.5 0.5 0.25 0.25\n");
-  const io::AddReport report = io::add_photos(store, "pets", folder / "again", {.near_limit = 8});
+  const io::AddReport report = io::add_photos(store, "pets", folder / "again", {});
   CHECK(report.change.equal == 1);
   CHECK(report.change.near == 3);
   CHECK(report.change.photos == 1);
@@ -165,7 +165,7 @@ TEST_CASE("store add: pictures without anything on them are told apart by their 
     put(folder / "in/labels" / ("p" + std::to_string(i) + ".txt"), "0 .5 .5 .5 .5\n");
   }
   const io::Store store = new_store(folder / "data", "pets");
-  CHECK(io::add_photos(store, "pets", folder / "in", {.near_limit = 8}).change.photos == 3);
+  CHECK(io::add_photos(store, "pets", folder / "in", {}).change.photos == 3);
 }
 
 TEST_CASE("store add: relabelling takes the labels of photos that are there") {
