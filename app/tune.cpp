@@ -121,6 +121,7 @@ class Tuning {
   std::vector<ConvProblem> problems_;
   nlohmann::json rows_ = nlohmann::json::array();
   double chosen_ms_ = 0, rule_ms_ = 0;
+  int unsteady_ = 0;  // problems of which a time spread widely
 };
 
 // What would be chosen, and why; nothing is measured.
@@ -170,6 +171,7 @@ void Tuning::measure() {
       throw Error(fmt::format("{}: no implementation is right: {}; nothing was written", describe(problems_[i]),
                               others(tuned, all.back())));
     rows_.push_back(to_json(tuned, all.back()));
+    unsteady_ += std::any_of(tuned.candidates.begin(), tuned.candidates.end(), [](auto& c) { return c.unsteady; });
     print_row(i, tuned, all.back());
   }
   finish(all);
@@ -187,10 +189,16 @@ void Tuning::finish(const std::vector<MeasuredConv>& all) {
                          {"network", network_->cfg.name},
                          {"ms", chosen_ms_},
                          {"ms_by_rule", rule_ms_},
+                         {"unsteady", unsteady_},
                          {"rows", rows_}});
   if (quiet()) return;
   fmt::print("each once: {:.2f} ms, by the rule {:.2f} ms ({:.2f}x); kept in {}\n", chosen_ms_, rule_ms_,
              rule_ms_ / chosen_ms_, file_.string());
+  if (unsteady_ > 0)
+    fmt::print(
+        "{} of {} were measured while something else ran (their times spread by more than {:.0f} %): repeat it on "
+        "a quiet machine\n",
+        unsteady_, problems_.size(), 100 * (kUnsteady - 1));
 }
 
 void run(const Options& o) {

@@ -72,7 +72,7 @@ TunedProblem tune_problem(const Backend& backend, Stream stream, const ConvProbl
   std::vector<std::pair<const ConvRow*, double>> right;  // and the time of a first run
   for (const ConvRow* row : rows_for(backend, problem)) {
     if (interrupted()) throw Error("interrupted");
-    Candidate candidate{.row = std::string(row->name), .ms = {}, .fault = {}};
+    Candidate candidate{.row = std::string(row->name), .ms = {}, .fault = {}, .unsteady = false};
     try {
       // The check is with the formula that ref computes.
       if (row->name != "ref") candidate.fault = check_conv_samples(backend, stream, problem, *row, kSamples);
@@ -95,9 +95,12 @@ TunedProblem tune_problem(const Backend& backend, Stream stream, const ConvProbl
   for (const auto& [row, seconds] : right) {
     const auto at = std::find(contestants.begin(), contestants.end(), row);
     const bool timed = at != contestants.end();
-    const double median = timed ? timings[static_cast<std::size_t>(at - contestants.begin())].median : seconds;
-    for (Candidate& candidate : tuned.candidates)
-      if (candidate.row == row->name) candidate.ms = median * 1e3;
+    const Timing* const timing = timed ? &timings[static_cast<std::size_t>(at - contestants.begin())] : nullptr;
+    for (Candidate& candidate : tuned.candidates) {
+      if (candidate.row != row->name) continue;
+      candidate.ms = (timing ? timing->median : seconds) * 1e3;
+      candidate.unsteady = timing && timing->spread() > kUnsteady;
+    }
   }
   return tuned;
 }

@@ -16,6 +16,7 @@ struct Candidate {
   std::string row;
   std::optional<double> ms;  // the median; nothing for a row that was dropped
   std::string fault;         // why it was dropped: what it threw, or which of its outputs is wrong
+  bool unsteady = false;     // its times spread by more than kUnsteady: something else was running
 };
 
 struct TunedProblem {
