@@ -93,6 +93,11 @@ Backend planted_backend() {
 
 constexpr TimingLimits kQuick{.seconds = 0, .least_samples = 3, .most_samples = 3};
 
+// By value: a loop over a part of a temporary outlives it.
+nlohmann::json listed_rows(const Words& words) {
+  return json_of(words)["rows"];
+}
+
 }  // namespace
 
 TEST_CASE("tuner: rows that are wrong or throw are dropped, saying why; the right ones are timed") {
@@ -216,11 +221,10 @@ TEST_CASE("command line: tune measures, writes, and lists what it wrote") {
   const nlohmann::json after = json_of(tune_words(cache, {"--list"}));
   REQUIRE(after["rows"].size() == before["rows"].size());
   for (const auto& row : after["rows"]) CHECK(row["why"] == "tuned");
-  for (const auto& row : json_of(tune_words(cache, {"--list", "--batch", "2"}))["rows"]) CHECK(row["why"] == "rule");
+  for (const auto& row : listed_rows(tune_words(cache, {"--list", "--batch", "2"}))) CHECK(row["why"] == "rule");
   // Libraries left out: the rule's choice among ours, or the fastest of ours that was measured.
-  for (const auto& row : json_of(tune_words(cache, {"--list", "--conv", "ours"}))["rows"])
-    CHECK(row["row"] != "onednn");
-  for (const auto& row : json_of(tune_words("none", {"--list", "--conv", "ours"}))["rows"]) {
+  for (const auto& row : listed_rows(tune_words(cache, {"--list", "--conv", "ours"}))) CHECK(row["row"] != "onednn");
+  for (const auto& row : listed_rows(tune_words("none", {"--list", "--conv", "ours"}))) {
     CHECK(row["row"] != "onednn");
     CHECK(row["why"] == "forced");
   }
@@ -279,7 +283,7 @@ TEST_CASE("command line: tune on the emulator") {
   CHECK(measured["rows"].size() > 3);
   for (const auto& row : measured["rows"])
     for (const auto& candidate : row["rows"]) CHECK_FALSE(candidate.contains("dropped"));
-  for (const auto& row : json_of({"tune", "--arch", "rook-nano", "--size", "32", "--list", "--device", "emu", "--out",
-                                  cache.string()})["rows"])
+  for (const auto& row : listed_rows(
+           {"tune", "--arch", "rook-nano", "--size", "32", "--list", "--device", "emu", "--out", cache.string()}))
     CHECK(row["why"] == "tuned");
 }
