@@ -72,10 +72,10 @@ void add_synth(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0.01, 1.0));
   chess
-      ->add_option(
-          "--sets", o->set.picture.sets,
-          "how many different chess sets (pieces, board, table) the pictures show: 1 is as with photos of one's "
-          "own board; 0: each picture another")
+      ->add_option("--sets", o->set.picture.sets,
+                   "how many different chess sets the pictures show, each at its place (board, table, lamps, and a "
+                   "chair to take "
+                   "photos from): 1 is as with photos of one's own board; 0: each picture another, from anywhere")
       ->capture_default_str()
       ->check(CLI::Range(0, 1000000));
   chess->add_option("--threads", o->set.threads, "0: one per core; the pictures do not depend on it")

@@ -14,7 +14,7 @@ struct ChessOptions {
   std::uint64_t seed = 1;
   int size = 416;             // pixels, of each side
   float least_share = 0.25f;  // pieces of which less is seen are left out of the picture
-  std::uint32_t sets = 0;     // different chess sets (pieces, board, table) in the pictures; 0: each its own
+  std::uint32_t sets = 0;     // different chess sets in the pictures, each at its place; 0: each its own
 };
 
 struct ChessPhoto {

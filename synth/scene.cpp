@@ -7,7 +7,7 @@ constexpr float kPi = 3.14159265f;
 constexpr float kDegree = kPi / 180;
 
 // What the random numbers of a picture are for.
-enum Layer : std::uint32_t { kLayout = 0, kColours = 1, kView = 2, kSets = 3 };
+enum Layer : std::uint32_t { kLayout = 0, kColours = 1, kView = 2, kSets = 3, kPlaces = 4 };
 
 Frame upright(float turn) {
   return {.x = {std::cos(turn), std::sin(turn), 0}, .y = {-std::sin(turn), std::cos(turn), 0}, .z = {0, 0, 1}};
@@ -95,24 +95,56 @@ float choose_stretch(Random& random) {
   return kShapes[random.pick(kWeights)];
 }
 
-void choose_view(Scene& scene, Random& random) {
-  const float stretch = choose_stretch(random);
+// Where a photo is taken from; angles in radians.
+struct View {
+  float stretch, elevation, azimuth, roll;
+  float field;  // of view, along the height of the picture
+  float fill;  // the board, about 9.5 squares wide, fills this much of the picture in the direction where it is tighter
+  Vec3 target;
+};
+
+View random_view(const Scene& scene, Random& random) {
+  View view;
+  view.stretch = choose_stretch(random);
   const bool close = random.chance(0.15f);
-  const float elevation = (random.chance(0.75f) ? random.uniform(35, 62) : random.uniform(24, 80)) * kDegree;
+  view.elevation = (random.chance(0.75f) ? random.uniform(35, 62) : random.uniform(24, 80)) * kDegree;
   const float side = std::floor(random.uniform(0, 4)) * kPi / 2;
-  const float azimuth = random.chance(0.7f) ? side + 0.16f * random.normal() : random.uniform(0, 2 * kPi);
-  const float roll = 0.04f * random.normal();
-  const float field = random.uniform(26, 58) * kDegree;  // of view, along the height of the picture
-  // The board, about 9.5 squares wide, fills this much of the picture in the direction where it is tighter.
-  const float fill = close ? random.uniform(1.5f, 3.0f) : random.uniform(0.88f, 1.35f);
-  const float seen = std::max(9.5f / stretch, 9.5f * std::sin(elevation) + 1) / fill;  // high, where the target is
-  const float distance = 0.5f * seen / std::tan(field / 2);
-  Vec3 target{random.uniform(-0.8f, 0.8f), random.uniform(-0.8f, 0.8f), 0.2f};
+  view.azimuth = random.chance(0.7f) ? side + 0.16f * random.normal() : random.uniform(0, 2 * kPi);
+  view.roll = 0.04f * random.normal();
+  view.field = random.uniform(26, 58) * kDegree;
+  view.fill = close ? random.uniform(1.5f, 3.0f) : random.uniform(0.88f, 1.35f);
+  view.target = {random.uniform(-0.8f, 0.8f), random.uniform(-0.8f, 0.8f), 0.2f};
   if (close && !scene.pieces.empty()) {
-    target = scene.pieces[static_cast<std::size_t>(random.below(static_cast<int>(scene.pieces.size())))].position;
-    target.z += 0.4f;
+    view.target = scene.pieces[static_cast<std::size_t>(random.below(static_cast<int>(scene.pieces.size())))].position;
+    view.target.z += 0.4f;
   }
-  scene.camera = look_at(target, azimuth, elevation, distance, roll, field, stretch, scene.width, scene.height);
+  return view;
+}
+
+// From a chair at the board: `place` says where the chair stands, `hand` how the camera is held this time.
+View seated_view(Random& place, Random& hand) {
+  const float side = std::floor(place.uniform(0, 4)) * kPi / 2;
+  View view{.stretch = choose_stretch(place),
+            .elevation = place.uniform(42, 60) * kDegree,
+            .azimuth = side + 0.16f * place.normal(),
+            .roll = 0.02f * hand.normal(),
+            .field = place.uniform(30, 55) * kDegree,
+            .fill = place.uniform(0.92f, 1.05f),
+            .target = {place.uniform(-0.3f, 0.3f), place.uniform(-0.3f, 0.3f), 0.2f}};
+  view.elevation += 0.05f * hand.normal();
+  view.azimuth += 0.1f * hand.normal();
+  view.fill *= std::exp(0.05f * hand.normal());
+  view.target.x += 0.15f * hand.normal();
+  view.target.y += 0.15f * hand.normal();
+  return view;
+}
+
+Camera camera_of(const View& view, int width, int height) {
+  const float seen =
+      std::max(9.5f / view.stretch, 9.5f * std::sin(view.elevation) + 1) / view.fill;  // high, where the target is
+  const float distance = 0.5f * seen / std::tan(view.field / 2);
+  return look_at(view.target, view.azimuth, view.elevation, distance, view.roll, view.field, view.stretch, width,
+                 height);
 }
 
 void choose_photo(Scene& scene, Random& random) {
@@ -148,15 +180,27 @@ Camera look_at(Vec3 target, float azimuth, float elevation, float distance, floa
 
 Scene random_scene(std::uint64_t seed, std::uint32_t picture, int width, int height, std::uint32_t sets) {
   Scene scene{.width = width, .height = height};
-  const std::uint32_t look = sets == 0 ? picture : picture % sets;
-  Random colours(seed, look, kColours), shapes(seed, look, kSets);
   Random layout(seed, picture, kLayout), view(seed, picture, kView);
+  if (sets == 0) {
+    Random colours(seed, picture, kColours);
+    choose_colours(scene, colours);
+    scene.set = Set(Style::random(layout));
+    choose_layout(scene, layout);
+    choose_lights(scene, view);
+    scene.camera = camera_of(random_view(scene, view), width, height);
+    choose_photo(scene, view);
+    return scene;
+  }
+  const std::uint32_t set = picture % sets;
+  Random colours(seed, set, kColours), shapes(seed, set, kSets), place(seed, set, kPlaces);
   choose_colours(scene, colours);
-  scene.set = Set(Style::random(sets == 0 ? layout : shapes));
+  scene.set = Set(Style::random(shapes));
   choose_layout(scene, layout);
-  choose_lights(scene, view);
-  choose_view(scene, view);
-  choose_photo(scene, view);
+  choose_lights(scene, place);
+  scene.camera = camera_of(seated_view(place, view), width, height);
+  choose_photo(scene, place);
+  scene.photo.exposure *= std::exp(0.06f * view.normal());
+  scene.photo.blur *= std::exp(0.2f * view.normal());
   return scene;
 }
 

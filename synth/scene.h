@@ -94,7 +94,8 @@ struct Scene {
 };
 
 // A random scene; the same for the same seed and picture number. Sizes in pixels. `sets`: how many different chess sets
-// (pieces, board, table) the pictures show in turn; 0: each its own.
+// the pictures show in turn, each at its place (pieces, board, table, lamps, camera, and the chair that photos are
+// taken from, about); 0: each picture its own, from anywhere.
 Scene random_scene(std::uint64_t seed, std::uint32_t picture, int width, int height, std::uint32_t sets = 0);
 
 // The parts of it, also on their own.

@@ -82,7 +82,7 @@ TEST_CASE("synth: what is stopped or refused leaves nothing behind") {
   CHECK(!fs::exists(folder / "tiny.photos"));
 }
 
-TEST_CASE("synth: pictures of so many sets: the look comes again, position and view do not") {
+TEST_CASE("synth: pictures of so many sets: look, lamps and place come again, positions and the very view do not") {
   const auto same_look = [](const Scene& a, const Scene& b) {
     const Vec3 p{0.11f, 0.05f, 0.62f};  // inside of or near any piece
     const auto differs = [](Vec3 x, Vec3 y) { return length(x - y) > 0; };
@@ -97,8 +97,20 @@ TEST_CASE("synth: pictures of so many sets: the look comes again, position and v
   CHECK(same_look(scene(1, 2), scene(7, 2)));
   CHECK(!same_look(scene(0, 2), scene(1, 2)));
   CHECK(!same_look(scene(0, 0), scene(2, 0)));
-  CHECK(length(scene(0, 2).camera.position - scene(2, 2).camera.position) > 0.01f);
-  CHECK(length(scene(0, 2).lights[0].toward - scene(2, 2).lights[0].toward) > 0.001f);
+  const auto differ = [&](std::uint32_t a, std::uint32_t b, std::uint32_t sets) {
+    return length(scene(a, sets).camera.position - scene(b, sets).camera.position);
+  };
+  CHECK(differ(0, 2, 2) > 0.01f);
+  CHECK(scene(0, 2).pieces.size() != scene(2, 2).pieces.size());
+  CHECK(length(scene(0, 2).lights[0].toward - scene(2, 2).lights[0].toward) == 0);
+  CHECK(length(scene(0, 0).lights[0].toward - scene(2, 0).lights[0].toward) > 0.001f);
+  // From one chair photos are nearer to each other than photos from anywhere.
+  float chair = 0, anywhere = 0;
+  for (std::uint32_t i = 1; i <= 40; ++i) {
+    chair += differ(0, i, 1);
+    anywhere += differ(0, i, 0);
+  }
+  CHECK(chair < 0.5f * anywhere);
 }
 
 TEST_CASE("synth: classes are named and sorted as the real photos' are") {
