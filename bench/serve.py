@@ -83,7 +83,7 @@ class Load:
 def bench_net(rook, network, batch):
     text = subprocess.run([rook, "bench", "net", "--arch", network, "--batch", str(batch), "--json", "-"], check=True,
                           stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(text)["images_per_s"]
+    return json.loads(text)["rows"][0]["images_per_s"]
 
 
 def metrics(port):
