@@ -1,4 +1,6 @@
 // The server over real sockets: what it answers, what it refuses, and who cannot hold it up.
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -92,19 +94,23 @@ TEST_CASE("server: the page, health, model, metrics") {
   for (int i = 0; i < 3; ++i) ask(server.port(), post("/detect", photo()));
   ask(server.port(), post("/detect", "no picture"));
   ask(server.port(), get("/nothing"));
+  const std::array lines_of_requests{"rook_requests_total{path=\"/detect\",status=\"200\"} 3\n",
+                                     "rook_requests_total{path=\"/detect\",status=\"415\"} 1\n",
+                                     "rook_requests_total{path=\"other\",status=\"404\"} 1\n",
+                                     "rook_photos_total 3\n",
+                                     "rook_batch_photos_bucket{le=\"1\"} 3\n",
+                                     "rook_batch_photos_count 3\n",
+                                     "rook_queue_photos 0\n",
+                                     "rook_request_seconds_bucket{le=\"+Inf\"} "};
   // A request counts once its answer is on its way, which may be a moment after that has arrived.
   Answer metrics = ask(server.port(), get("/metrics"));
-  for (int i = 0; i < 100 && metrics.body.find("rook_requests_total{path=\"other\"") == std::string::npos; ++i) {
+  const auto has = [&](const char* line) { return metrics.body.find(line) != std::string::npos; };
+  for (int i = 0; i < 100 && !std::ranges::all_of(lines_of_requests, has); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     metrics = ask(server.port(), get("/metrics"));
   }
   CHECK(metrics.has("Content-Type: text/plain; version=0.0.4"));
-  for (const char* line : {"rook_requests_total{path=\"/detect\",status=\"200\"} 3\n",
-                           "rook_requests_total{path=\"/detect\",status=\"415\"} 1\n",
-                           "rook_requests_total{path=\"other\",status=\"404\"} 1\n", "rook_photos_total 3\n",
-                           "rook_batch_photos_bucket{le=\"1\"} 3\n", "rook_batch_photos_count 3\n",
-                           "rook_queue_photos 0\n", "rook_request_seconds_bucket{le=\"+Inf\"} "})
-    CHECK_MESSAGE(metrics.body.find(line) != std::string::npos, line);
+  for (const char* line : lines_of_requests) CHECK_MESSAGE(has(line), std::string(line));
   // Every line is a comment or a name, perhaps with labels, and a number.
   std::istringstream lines(metrics.body);
   for (std::string line; std::getline(lines, line);) {
