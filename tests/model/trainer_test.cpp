@@ -148,7 +148,7 @@ TEST_CASE("trainer: sizes by stages and at random") {
   config.stages.clear();
   config.multi_scale = 2;
   config.batch = 2;
-  config.epochs = kSanitized ? 40 : 50;
+  config.epochs = 50;
   Run random(config);
   random.train();
   std::set<int> seen;
