@@ -180,27 +180,21 @@ Camera look_at(Vec3 target, float azimuth, float elevation, float distance, floa
 
 Scene random_scene(std::uint64_t seed, std::uint32_t picture, int width, int height, std::uint32_t sets) {
   Scene scene{.width = width, .height = height};
-  Random layout(seed, picture, kLayout), view(seed, picture, kView);
-  if (sets == 0) {
-    Random colours(seed, picture, kColours);
-    choose_colours(scene, colours);
-    scene.set = Set(Style::random(layout));
-    choose_layout(scene, layout);
-    choose_lights(scene, view);
-    scene.camera = camera_of(random_view(scene, view), width, height);
-    choose_photo(scene, view);
-    return scene;
-  }
-  const std::uint32_t set = picture % sets;
+  const bool placed = sets != 0;
+  const std::uint32_t set = placed ? picture % sets : picture;
   Random colours(seed, set, kColours), shapes(seed, set, kSets), place(seed, set, kPlaces);
+  Random layout(seed, picture, kLayout), view(seed, picture, kView);
+  Random& again = placed ? place : view;  // for what comes again with the set
   choose_colours(scene, colours);
-  scene.set = Set(Style::random(shapes));
+  scene.set = Set(Style::random(placed ? shapes : layout));
   choose_layout(scene, layout);
-  choose_lights(scene, place);
-  scene.camera = camera_of(seated_view(place, view), width, height);
-  choose_photo(scene, place);
-  scene.photo.exposure *= std::exp(0.06f * view.normal());
-  scene.photo.blur *= std::exp(0.2f * view.normal());
+  choose_lights(scene, again);
+  scene.camera = camera_of(placed ? seated_view(place, view) : random_view(scene, view), width, height);
+  choose_photo(scene, again);
+  if (placed) {
+    scene.photo.exposure *= std::exp(0.06f * view.normal());
+    scene.photo.blur *= std::exp(0.2f * view.normal());
+  }
   return scene;
 }
 
