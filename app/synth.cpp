@@ -74,8 +74,8 @@ void add_synth(CLI::App& app) {
   chess
       ->add_option("--sets", o->set.picture.sets,
                    "how many different chess sets the pictures show, each at its place (board, table, lamps, and a "
-                   "chair to take "
-                   "photos from): 1 is as with photos of one's own board; 0: each picture another, from anywhere")
+                   "chair to take photos from): 1 is as with photos of one's own board; 0: each picture another, from "
+                   "anywhere")
       ->capture_default_str()
       ->check(CLI::Range(0, 1000000));
   chess->add_option("--threads", o->set.threads, "0: one per core; the pictures do not depend on it")
