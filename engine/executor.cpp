@@ -171,8 +171,12 @@ Tensor Executor::gradient(int node) const {
 }
 
 void Executor::prepare() {
-  for (int i = 0; i < graph_.size(); ++i)
-    if (bound_[i].run.backend) graph_.nodes()[i].op->prepare(bound_[i].problem, bound_[i].run);
+  for (int i = 0; i < graph_.size(); ++i) {
+    if (!bound_[i].run.backend) continue;
+    OpRun run = bound_[i].run;
+    run.workspace = activations_.data();
+    graph_.nodes()[i].op->prepare(bound_[i].problem, run);
+  }
 }
 
 void Executor::forward(const StepCounter& counter) {

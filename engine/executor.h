@@ -40,7 +40,8 @@ class Executor {
   // Plans (once per size) and binds memory. Throws Error before anything runs when memory is short, saying how many
   // bytes are missing and which batch would fit.
   void resize(int batch, int h, int w);
-  // The parameters have changed: packs or folds them again.
+  // The parameters have changed: packs or folds them again. Outputs of earlier runs are lost: no value is alive now, so
+  // its scratch is the memory of the values.
   void prepare();
   // Reads parameters from another arena of the same layout in the device's memory (the EMA) from the next prepare() on;
   // null: the params' own.

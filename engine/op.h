@@ -58,7 +58,8 @@ struct OpProblem {
 struct OpNeeds {
   std::size_t state = 0;            // bytes that live as long as the weights: packed and folded weights
   std::size_t saved = 0;            // bytes from forward to backward
-  std::size_t workspace = 0;        // bytes of scratch during one call
+  std::size_t workspace = 0;        // bytes of scratch during one call of forward or backward
+  std::size_t preparing = 0;        // bytes of scratch during one call of prepare
   bool inputs_in_backward = false;  // backward reads the inputs
   bool output_in_backward = false;  // backward reads the output
 };
@@ -88,7 +89,7 @@ struct OpRun {
   std::span<float* const> grads;
   std::byte* state = nullptr;
   std::byte* saved = nullptr;
-  std::byte* workspace = nullptr;
+  std::byte* workspace = nullptr;  // scratch of this call
   bool training = false;
   float bn_momentum = 0.01f;  // share of a batch in the running estimates of batch norm
   std::uint64_t seed = 0;

@@ -120,6 +120,7 @@ class Planner {
       if (!node(i).op || (at(i).root != i)) continue;
       at(i).needs = node(i).op->needs(problem_of(i));
       plan_.workspace_bytes = std::max(plan_.workspace_bytes, arena_aligned(at(i).needs.workspace));
+      preparing_bytes_ = std::max(preparing_bytes_, arena_aligned(at(i).needs.preparing));
       at(i).state_offset = plan_.state_bytes;
       plan_.state_bytes += arena_aligned(at(i).needs.state);
     }
@@ -165,7 +166,7 @@ class Planner {
     }
     extend(lifetimes, output, gradient);
     std::vector<std::size_t> offsets;
-    plan_.activation_bytes = place(lifetimes, offsets);
+    plan_.activation_bytes = std::max(place(lifetimes, offsets), preparing_bytes_);
     for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
       if (output[i] != none) plan_.nodes[i].output_offset = offsets[output[i]];
       if (gradient[i] != none) plan_.nodes[i].gradient_offset = offsets[gradient[i]];
@@ -200,6 +201,7 @@ class Planner {
   const Graph& graph_;
   Clock clock_;
   Plan plan_;
+  std::size_t preparing_bytes_ = 0;
   std::vector<Tensor> inputs_;
 };
 

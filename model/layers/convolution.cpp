@@ -63,6 +63,7 @@ class Convolution final : public Op {
     return {.state = layout.state_bytes,
             .saved = layout.saved_bytes,
             .workspace = layout.workspace_bytes,
+            .preparing = problem.training ? 0 : static_cast<std::size_t>(geometry_.weights()) * sizeof(float),
             .inputs_in_backward = true};
   }
 
@@ -216,8 +217,7 @@ class Convolution final : public Op {
     layout.fprop_row = &problem.convs->choose(layout.fprop);
     layout.bias_offset = arena_aligned(layout.fprop_row->packed_bytes(layout.fprop));
     layout.state_bytes = layout.bias_offset + arena_aligned(geometry_.k * sizeof(float));
-    layout.workspace_bytes = std::max(layout.fprop_row->workspace(layout.fprop),
-                                      static_cast<std::size_t>(geometry_.weights()) * sizeof(float));
+    layout.workspace_bytes = layout.fprop_row->workspace(layout.fprop);
     return layout;
   }
 

@@ -171,6 +171,9 @@ TEST_CASE("plan: a chain in inference takes turns between two places") {
   CHECK(plan.total() == plan.activation_bytes + plan.workspace_bytes + plan.state_bytes);
   const Plan all = make_plan(graph, {.batch = 2, .h = 4, .w = 4, .keep_all = true});
   CHECK(all.activation_bytes == 9 * value);
+  // Of one pixel the values are smaller than the scratch of prepare, which takes their place.
+  const Plan tiny = make_plan(graph, {.batch = 1, .h = 1, .w = 1});
+  CHECK(tiny.activation_bytes == arena_aligned(kToyPreparing));
   // Training keeps every input and two gradients at a time; backward frees what it no longer reads.
   const Plan training = make_plan(graph, {.batch = 2, .h = 4, .w = 4, .training = true});
   const std::size_t saved = arena_aligned(kToySaved);

@@ -18,6 +18,7 @@ namespace rook::test {
 
 inline constexpr std::size_t kToySaved = 100;      // bytes that Mix keeps for backward
 inline constexpr std::size_t kToyWorkspace = 333;  // and scribbles over in every call
+inline constexpr std::size_t kToyPreparing = 500;  // and in prepare
 
 // y = sum of a_i x_i over inputs of one shape. The a_i are parameters, read from `state` where prepare left them.
 class Mix final : public Op {
@@ -37,9 +38,11 @@ class Mix final : public Op {
     return {.state = sizeof(float) * static_cast<std::size_t>(inputs_),
             .saved = problem.training ? kToySaved : 0,
             .workspace = kToyWorkspace,
+            .preparing = kToyPreparing,
             .inputs_in_backward = true};
   }
   void prepare(const OpProblem&, const OpRun& run) const override {
+    std::memset(run.workspace, 0xff, kToyPreparing);
     std::memcpy(run.state, run.params[1], sizeof(float) * static_cast<std::size_t>(inputs_));
   }
   void forward(const OpRun& run) const override {
