@@ -37,7 +37,7 @@ struct Plan {
   PlanRequest request;
   std::vector<NodePlan> nodes;
   Tensor input;
-  std::size_t activation_bytes = 0;  // values, gradients and what is saved, by liveness; before forward, scratch of prepare
+  std::size_t activation_bytes = 0;  // values, gradients and what is saved, by liveness; or the scratch of prepare
   std::size_t workspace_bytes = 0;
   std::size_t state_bytes = 0;
   std::size_t total() const { return activation_bytes + workspace_bytes + state_bytes; }

@@ -72,8 +72,8 @@ io::Image random_image(int width, int height) {
   return image;
 }
 
-// Random numbers in 0..1, never zeros: kernels must not profit from easy input. Line by line: a whole copy would be part
-// of the peak memory that is reported.
+// Random numbers in 0..1, never zeros: kernels must not profit from easy input. Line by line: a whole copy would be
+// part of the peak memory that is reported.
 void fill_random(Executor& executor) {
   const Tensor x = executor.input();
   if (!x.dense()) throw Error("bench: the network's input is not dense");
