@@ -1,13 +1,10 @@
 #include "model/train_step.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 
-#include "base/error.h"
 #include "kernels/augment_plan.h"
 
 namespace rook {
@@ -20,14 +17,6 @@ constexpr std::size_t kReserve = std::size_t{256}
 float ema_decay(const TrainConfig& config, std::int64_t iteration) {
   const float age = static_cast<float>(iteration + 1);
   return std::min(config.ema, (1 + age) / (10 + age));
-}
-
-// What the optimizer updates and how: decay, what is frozen, and the cfg's learning_rate of a layer, a factor.
-std::vector<ParamSegment> segments_of(const Model& model, const TrainConfig& config) {
-  std::vector<ParamSegment> segments = model.params->segments(config.decay, config.freeze);
-  for (ParamSegment& segment : segments)
-    segment.lr_scale *= model.network->cfg.layer(segment.layer).number("learning_rate", 1);
-  return segments;
 }
 
 void add_parts(LossParts& sum, const LossParts& part, float share_of_loss, float share) {
@@ -74,15 +63,12 @@ TrainStep::TrainStep(Model& model, const TrainConfig& config, const PhotoCache& 
                  .bn_momentum = config.bn_momentum,
                  .seed = config.seed}),
       order_(train.size(), config.seed),
-      segments_(segments_of(model, config)),
+      optimizer_(model, config, executor_, backend),
       tables_(runtime_),
       state_(runtime_),
       truths_(runtime_),
       metrics_(runtime_),
-      loss_workspace_(runtime_),
-      norm_workspace_(runtime_),
-      moments_(runtime_),
-      ema_(runtime_) {
+      loss_workspace_(runtime_) {
   const std::size_t heads = model.network->heads.size(), batch = static_cast<std::size_t>(config.batch);
   Places places;
   layout_.parts = places.add(static_cast<std::size_t>(config.subdivisions) * (1 + heads) * sizeof(LossParts));
@@ -95,11 +81,7 @@ TrainStep::TrainStep(Model& model, const TrainConfig& config, const PhotoCache& 
   const std::size_t part = static_cast<std::size_t>(photos_per_part());
   truths_at_ = arena_aligned(part * sizeof(std::int32_t));
   truths_.reserve(truths_at_ + part * static_cast<std::size_t>(config.max_truths) * sizeof(Truth));
-  const int moments = config.optimizer == OptimizerKind::adamw ? 2 : 1;
-  moments_.reserve(moments * arena_aligned(static_cast<std::size_t>(model.params->trainable()) * sizeof(float)));
-  if (config.ema > 0) ema_.reserve(model.params->values().size_bytes());
   upload_tables();
-  norm_workspace_.reserve(backend.gradient_norm_workspace({.segments = segments_}));
   for (std::size_t i = 0; i <= lag(); ++i)
     idle_.push_back({.report = {}, .done = runtime_.create_event(), .metrics = {runtime_, layout_.bytes}});
   executor_.resize(photos_per_part(), config.height, config.width);
@@ -112,7 +94,7 @@ TrainStep::~TrainStep() {
   for (const Pending& pending : idle_) runtime_.destroy_event(pending.done);
 }
 
-// What a step looks up by its iteration, and the lists that kernels read.
+// What a step looks up by its iteration, and the class weights of heads.
 void TrainStep::upload_tables() {
   const std::int64_t iterations = config_.schedule.iterations;
   std::vector<float> lrs, decays;
@@ -130,8 +112,7 @@ void TrainStep::upload_tables() {
     uploads.emplace_back(places.add(bytes.size()), bytes);
     return uploads.back().first;
   };
-  const std::size_t lrs_at = place(lrs), decays_at = place(decays), order_at = place(order),
-                    segments_at = place(segments_);
+  const std::size_t lrs_at = place(lrs), decays_at = place(decays), order_at = place(order);
   std::vector<std::size_t> multipliers_at;
   for (const Head& head : model_.network->heads) {
     const float* const values = head.loss.class_multipliers;
@@ -144,7 +125,6 @@ void TrainStep::upload_tables() {
   lrs_ = reinterpret_cast<const float*>(pointer(lrs_at));
   ema_decays_ = reinterpret_cast<const float*>(pointer(decays_at));
   photo_order_ = reinterpret_cast<const std::int32_t*>(pointer(order_at));
-  device_segments_ = {reinterpret_cast<const ParamSegment*>(pointer(segments_at)), segments_.size()};
   for (std::size_t h = 0; h < model_.network->heads.size(); ++h) {
     const Head& head = model_.network->heads[h];
     heads_.push_back({.head = head.spec, .params = loss_params(head, config_), .logits = {}, .dlogits = {}});
@@ -183,10 +163,7 @@ void TrainStep::reserve(int width, int height) {
 
 void TrainStep::enqueue(int width, int height) {
   reserve(width, height);
-  if (config_.ema > 0 && !ema_started_) {
-    runtime_.copy(ema_.data(), executor_.values(), model_.params->values().size_bytes(), executor_.stream());
-    ema_started_ = true;
-  }
+  optimizer_.start_averages();
   // Recordings hold pointers: memory that grew made them worthless.
   if (const std::size_t memory = executor_.memory() + loss_workspace_.bytes(); memory != recorded_memory_) {
     recordings_.clear();
@@ -232,9 +209,11 @@ void TrainStep::launch(bool mosaic) {
   });
   for (int part = 0; part < config_.subdivisions; ++part) forward_backward(part, mosaic);
   timed(&StepTimes::update, [&] {
-    update();
-    if (config_.ema > 0) average();
-    backend_.advance_step({.step = state_.as<StepState>(),
+    StepState* const step = state_.as<StepState>();
+    optimizer_.update(step, reinterpret_cast<double*>(metrics_.data() + layout_.norm),
+                      reinterpret_cast<std::int32_t*>(metrics_.data() + layout_.bad));
+    optimizer_.average(step);
+    backend_.advance_step({.step = step,
                            .lrs = lrs_,
                            .ema_decays = ema_decays_,
                            .iterations = config_.schedule.iterations,
@@ -309,54 +288,6 @@ void TrainStep::forward_backward(int part, bool mosaic) {
   timed(&StepTimes::backward, [&] { executor_.backward(); });
 }
 
-void TrainStep::update() {
-  const Stream stream = executor_.stream();
-  StepState* const step = state_.as<StepState>();
-  double* const squares = reinterpret_cast<double*>(metrics_.data() + layout_.norm);
-  std::int32_t* const bad = reinterpret_cast<std::int32_t*>(metrics_.data() + layout_.bad);
-  backend_.gradient_norm({.gradient = executor_.gradients(),
-                          .segments = device_segments_,
-                          .sum_of_squares = squares,
-                          .bad_segment = bad,
-                          .workspace = norm_workspace_.data()},
-                         stream);
-  backend_.limit_gradient({.step = step, .sum_of_squares = squares, .bad_segment = bad, .clip = config_.clip}, stream);
-  if (config_.optimizer == OptimizerKind::adamw) {
-    backend_.adamw_update({.weights = executor_.values(),
-                           .gradient = executor_.gradients(),
-                           .m = moment_at(0),
-                           .v = moment_at(1),
-                           .segments = device_segments_,
-                           .beta1 = config_.momentum,
-                           .beta2 = config_.beta2,
-                           .step = step},
-                          stream);
-  } else {
-    backend_.sgd_update({.weights = executor_.values(),
-                         .gradient = executor_.gradients(),
-                         .velocity = moment_at(0),
-                         .segments = device_segments_,
-                         .momentum = config_.momentum,
-                         .step = step},
-                        stream);
-  }
-}
-
-void TrainStep::average() {
-  // What is frozen is its own average: rounding must not touch it.
-  const Params& params = *model_.params;
-  for (const bool trainable : {true, false}) {
-    std::int64_t begin = trainable ? 0 : params.trainable();
-    for (const Param& param : params.all())
-      if (param.node < config_.freeze && param.spec.trainable() == trainable) begin = std::max(begin, param.end());
-    backend_.ema_update({.average = ema_.as<float>() + begin,
-                         .value = executor_.values() + begin,
-                         .count = (trainable ? params.trainable() : params.total()) - begin,
-                         .step = state_.as<StepState>()},
-                        executor_.stream());
-  }
-}
-
 std::optional<StepReport> TrainStep::collect() {
   if (pending_.empty()) return std::nullopt;
   Pending pending = std::move(pending_.front());
@@ -383,49 +314,8 @@ StepReport TrainStep::read(const Pending& pending) const {
   report.gradient_norm = std::sqrt(squares);
   std::int32_t bad = -1;
   std::memcpy(&bad, metrics + layout_.bad, sizeof bad);
-  if (bad >= 0) report.bad_node = segments_[static_cast<std::size_t>(bad)].layer;
+  if (bad >= 0) report.bad_node = optimizer_.layer_of(bad);
   return report;
-}
-
-float* TrainStep::moment_at(int which) const {
-  const std::size_t bytes = arena_aligned(static_cast<std::size_t>(model_.params->trainable()) * sizeof(float));
-  return reinterpret_cast<float*>(moments_.data() + static_cast<std::size_t>(which) * bytes);
-}
-
-std::vector<float> TrainStep::moment(int which) const {
-  if (which == 1 && config_.optimizer != OptimizerKind::adamw) return {};
-  std::vector<float> values(static_cast<std::size_t>(model_.params->trainable()));
-  runtime_.copy(values.data(), moment_at(which), values.size() * sizeof(float), executor_.stream());
-  runtime_.synchronize(executor_.stream());
-  return values;
-}
-
-void TrainStep::set_moment(int which, const std::vector<float>& values) {
-  if (values.size() != moment(which).size())
-    throw Error(fmt::format("moment {} of the checkpoint does not fit this optimizer", which + 1));
-  runtime_.copy(moment_at(which), values.data(), values.size() * sizeof(float), executor_.stream());
-  runtime_.synchronize(executor_.stream());
-}
-
-std::vector<float> TrainStep::ema() const {
-  if (!ema_started_) return {};
-  std::vector<float> values(model_.params->values().size());
-  runtime_.copy(values.data(), ema_.data(), values.size() * sizeof(float), executor_.stream());
-  runtime_.synchronize(executor_.stream());
-  return values;
-}
-
-void TrainStep::set_ema(const std::vector<float>& values) {
-  ema_started_ = !values.empty() && config_.ema > 0;
-  if (!ema_started_) return;
-  if (values.size() != model_.params->values().size())
-    throw Error("the averages (EMA) of the checkpoint belong to another network");
-  runtime_.copy(ema_.data(), values.data(), values.size() * sizeof(float), executor_.stream());
-  runtime_.synchronize(executor_.stream());
-}
-
-float* TrainStep::averaged_values() {
-  return ema_started_ ? ema_.as<float>() : executor_.values();
 }
 
 }  // namespace rook

@@ -14,6 +14,7 @@
 #include "engine/recording.h"
 #include "model/device_photos.h"
 #include "model/model.h"
+#include "model/optimizer.h"
 #include "model/train_config.h"
 
 namespace rook {
@@ -63,14 +64,7 @@ class TrainStep {
 
   // The live parameters to the model's, on the host.
   void download() { executor_.download(); }
-  // Optimizer state and averages, in the layouts of Params (trainable; all). Empty where there are none.
-  std::vector<float> moment(int which) const;
-  std::vector<float> ema() const;
-  void set_moment(int which, const std::vector<float>& values);  // throws Error when the size does not fit
-  void set_ema(const std::vector<float>& values);
-  // Device's memory: the averages, or the live parameters where there are none.
-  float* averaged_values();
-
+  Optimizer& optimizer() { return optimizer_; }
   Executor& executor() { return executor_; }
 
   // From now on each part of a step is waited for and its time is added there (null: no longer). Steps then take longer
@@ -100,10 +94,7 @@ class TrainStep {
   // Runs a part of the step, and adds its time to `sum` of times_.
   template <class Part>
   void timed(double StepTimes::*sum, Part&& part);
-  void update();
-  void average();
   StepReport read(const Pending& pending) const;
-  float* moment_at(int which) const;
 
   Model& model_;
   const TrainConfig& config_;
@@ -112,16 +103,13 @@ class TrainStep {
   const DeviceRuntime& runtime_;
   Executor executor_;
   EpochOrder order_;
-  std::vector<ParamSegment> segments_;
+  Optimizer optimizer_;
   std::vector<LossHead> heads_;
   MetricsLayout layout_;
   std::size_t truths_at_ = 0;                           // counts, then truths
   const float *lrs_ = nullptr, *ema_decays_ = nullptr;  // of all iterations, in tables_
   const std::int32_t* photo_order_ = nullptr;
-  std::span<const ParamSegment> device_segments_;
-  Arena tables_, state_, truths_, metrics_, loss_workspace_, norm_workspace_;  // one allocation per role
-  Arena moments_, ema_;
-  bool ema_started_ = false;
+  Arena tables_, state_, truths_, metrics_, loss_workspace_;  // one allocation per role
   std::int64_t iteration_ = 0;
   StepTimes* times_ = nullptr;
   std::map<std::tuple<int, int, bool>, Recording> recordings_;

@@ -198,7 +198,7 @@ std::vector<ImageResult> Trainer::detect_all(const PhotoCache& photos) {
                                       .nms_threshold = 0.45f,
                                       .best_class = false,
                                       .conv = options_.conv});
-  detector_->refresh(step_->averaged_values());
+  detector_->refresh(step_->optimizer().averaged_values());
   std::vector<ImageResult> results;
   for (int first = 0; first < photos.size(); first += detector_->batch()) {
     const int count = std::min(detector_->batch(), photos.size() - first);

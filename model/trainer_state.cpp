@@ -31,14 +31,15 @@ Checkpoint Trainer::snapshot(bool with_state) {
   const auto live = std::as_const(*model_.params).values();
   check_parameters();
   if (!with_state) {
-    checkpoint.values = step_->ema();
+    checkpoint.values = step_->optimizer().averages();
     if (checkpoint.values.empty()) checkpoint.values.assign(live.begin(), live.end());
     return checkpoint;
   }
   checkpoint.values.assign(live.begin(), live.end());
-  checkpoint.ema = step_->ema();
-  checkpoint.optimizer.emplace_back("moment1", step_->moment(0));
-  if (auto second = step_->moment(1); !second.empty()) checkpoint.optimizer.emplace_back("moment2", std::move(second));
+  checkpoint.ema = step_->optimizer().averages();
+  checkpoint.optimizer.emplace_back("moment1", step_->optimizer().moment(0));
+  if (auto second = step_->optimizer().moment(1); !second.empty())
+    checkpoint.optimizer.emplace_back("moment2", std::move(second));
   checkpoint.state["best_map50"] = result_.best_map50;
   checkpoint.state["best_map50_95"] = result_.best_map50_95;
   checkpoint.state["best_epoch"] = result_.best_epoch;
@@ -55,8 +56,9 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   if (checkpoint.values.size() != values.size()) throw Error("--resume: the checkpoint belongs to another network");
   std::copy(checkpoint.values.begin(), checkpoint.values.end(), values.begin());
   try {
-    step_->set_ema(checkpoint.ema);
-    for (const auto& [name, saved] : checkpoint.optimizer) step_->set_moment(name == "moment1" ? 0 : 1, saved);
+    step_->optimizer().set_averages(checkpoint.ema);
+    for (const auto& [name, saved] : checkpoint.optimizer)
+      step_->optimizer().set_moment(name == "moment1" ? 0 : 1, saved);
   } catch (const Error& error) {
     throw Error(fmt::format("--resume: {}", error.what()));
   }
