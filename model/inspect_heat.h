@@ -17,7 +17,7 @@ struct HeadCells {
   std::vector<float> logits;  // [rows, columns, anchors x entries], as the network puts them out
 
   const Detection& at(int column, int row, int anchor) const {
-    return cells[static_cast<std::size_t>((row * columns + column) * anchors + anchor)];
+    return cells[(static_cast<std::size_t>(row) * columns + column) * anchors + anchor];
   }
   float largest() const;                            // objectness
   std::vector<float> objectness(int anchor) const;  // [rows, columns]; anchor -1: the largest of all anchors
