@@ -16,7 +16,7 @@ constexpr double kMaxCount = 1e6;  // no channel count, size or stride is near i
 constexpr std::string_view kActivations =
     "linear leaky relu relu6 logistic loggy mish swish hard_mish tanh elu selu gelu relie ramp plse stair hardtan "
     "lhtan "
-    "rev_leaky normalize_channels normalize_channels_softmax normalize_channels_softmax_maxval";
+    "revleaky rev_leaky normalize_channels normalize_channels_softmax normalize_channels_softmax_maxval";
 constexpr std::string_view kIouKinds = "iou giou diou ciou";
 
 constexpr CfgKey number(std::string_view name, std::string_view fallback, KeyUse use = used, double least = kLowest,

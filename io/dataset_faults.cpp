@@ -52,8 +52,6 @@ const char* name_of(Fault::Kind kind) {
 
 namespace detail {
 
-namespace fs = std::filesystem;
-
 namespace {
 
 // Checks one photo and its boxes. `number` gives the class after merging for each class number of the labels.

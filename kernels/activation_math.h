@@ -1,6 +1,6 @@
 // Activations and their derivatives (darknet.md 4), written once for floats of kernels and vectors of the CPU: `M` is
-// the arithmetic of a type V: exp, exp_minus_one, divide, absolute, splat(float), select(comparison, yes, no). act(NaN)
-// is NaN.
+// the arithmetic of a type V: exp, exp_minus_one, divide, absolute, floor, splat(float), select(comparison, yes, no).
+// act(NaN) is NaN.
 #pragma once
 
 #include <fmt/core.h>
@@ -80,6 +80,19 @@ ROOK_HOST_DEVICE inline V activation_of(V x) {
   }
   if constexpr (A == Activation::relie) return M::select(x > zero, x, 0.01f * x);
   if constexpr (A == Activation::ramp) return at_least<M>(x, 0.0f) + 0.1f * x;
+  if constexpr (A == Activation::plse) {
+    const V outside = M::select(x < zero, 0.01f * (x + 4.0f), 0.01f * (x - 4.0f) + 1.0f);
+    return M::select(M::absolute(x) > M::splat(4), outside, 0.125f * x + 0.5f);
+  }
+  if constexpr (A == Activation::stair) {
+    // Level where floor(x) is even, rising by 1 where it is odd.
+    const V whole = M::floor(x), half = M::floor(0.5f * x);
+    return M::select(whole == 2.0f * half, half, x - (whole - half));
+  }
+  if constexpr (A == Activation::hardtan) return at_most<M>(at_least<M>(x, -1.0f), 1.0f);
+  if constexpr (A == Activation::lhtan) {
+    return M::select(x < zero, 0.001f * x, M::select(x > M::splat(1), 0.001f * (x - 1.0f) + 1.0f, x));
+  }
 }
 
 // d act(x) / dx; at a kink, the value that darknet takes.
@@ -122,6 +135,17 @@ ROOK_HOST_DEVICE inline V activation_slope(V x) {
   }
   if constexpr (A == Activation::relie) return M::select(x > zero, one, M::splat(0.01f));
   if constexpr (A == Activation::ramp) return M::select(x > zero, M::splat(1.1f), M::splat(0.1f));
+  if constexpr (A == Activation::plse) {
+    return M::select(M::absolute(x) > M::splat(4), M::splat(0.01f), M::splat(0.125f));
+  }
+  if constexpr (A == Activation::stair) {
+    const V whole = M::floor(x);
+    return M::select(whole == x, zero, M::select(whole == 2.0f * M::floor(0.5f * x), zero, one));
+  }
+  if constexpr (A == Activation::hardtan) return M::select(M::absolute(x) < one, one, zero);
+  if constexpr (A == Activation::lhtan) {
+    return M::select(x > zero, M::select(x < one, one, M::splat(0.001f)), M::splat(0.001f));
+  }
 }
 
 // Calls visit(ActivationTag<A>) for the activation that is known at run time; false: there is none such.
@@ -158,12 +182,20 @@ ROOK_HOST_DEVICE inline bool visit_activation(Activation activation, Visitor&& v
       return visit(ActivationTag<Activation::relie>{}), true;
     case Activation::ramp:
       return visit(ActivationTag<Activation::ramp>{}), true;
+    case Activation::plse:
+      return visit(ActivationTag<Activation::plse>{}), true;
+    case Activation::stair:
+      return visit(ActivationTag<Activation::stair>{}), true;
+    case Activation::hardtan:
+      return visit(ActivationTag<Activation::hardtan>{}), true;
+    case Activation::lhtan:
+      return visit(ActivationTag<Activation::lhtan>{}), true;
   }
   return false;
 }
 
 inline void check_activation(Activation activation) {
-  if (activation > Activation::ramp)
+  if (static_cast<int>(activation) >= kActivations)
     throw Error(fmt::format("activation: {} is not one that rook knows", static_cast<int>(activation)));
 }
 
@@ -173,6 +205,7 @@ struct FloatMath {
   ROOK_HOST_DEVICE static float exp_minus_one(float x) { return std::expm1(x); }
   ROOK_HOST_DEVICE static float divide(float a, float b) { return a / b; }
   ROOK_HOST_DEVICE static float absolute(float x) { return std::fabs(x); }
+  ROOK_HOST_DEVICE static float floor(float x) { return std::floor(x); }
   ROOK_HOST_DEVICE static float splat(float value) { return value; }
   ROOK_HOST_DEVICE static float select(bool condition, float yes, float no) { return condition ? yes : no; }
 };

@@ -142,6 +142,17 @@ void check_args(const SoftmaxBackward& a) {
   check_softmax("softmax_backward", a.y, a.groups, a.temperature);
 }
 
+void check_args(const NormalizeChannelsForward& a) {
+  check_tensor("normalize_channels_forward", "x", a.x);
+  check_like("normalize_channels_forward", "y", a.y, "x", a.x);
+}
+
+void check_args(const NormalizeChannelsBackward& a) {
+  check_tensor("normalize_channels_backward", "x", a.x);
+  check_like("normalize_channels_backward", "dy", a.dy, "x", a.x);
+  if (a.mode != Grad::none) check_like("normalize_channels_backward", "dx", a.dx, "x", a.x);
+}
+
 void check_args(const GradientNorm& a) {
   check_pointers("gradient_norm", {a.gradient, a.sum_of_squares, a.bad_segment});
   check_segments("gradient_norm", a.segments);

@@ -76,6 +76,8 @@ void check_args(const SamForward& args);
 void check_args(const SamBackward& args);
 void check_args(const SoftmaxForward& args);
 void check_args(const SoftmaxBackward& args);
+void check_args(const NormalizeChannelsForward& args);
+void check_args(const NormalizeChannelsBackward& args);
 void check_args(const GradientNorm& args);
 void check_args(const SgdUpdate& args);
 void check_args(const AdamWUpdate& args);

@@ -158,7 +158,7 @@ struct WeightLoader {
   }
 };
 
-// out (=|+=) activation(sums + bias). One row at a time, which keeps the code of 15 activations small.
+// out (=|+=) activation(sums + bias). One row at a time, which keeps the code of all activations small.
 template <class Out>
 __device__ __forceinline__ void write_out(const Gather& g, const GatherAxis& down, const GatherAxis& across,
                                           unsigned row0, unsigned pixels, int column, int group, Sums& sums, Out* out) {

@@ -7,11 +7,12 @@ namespace {
 
 // In the order of the enumerations.
 constexpr std::array<const char*, 5> kDTypeNames = {"u8", "f32", "f64", "bf16", "f16"};
-constexpr std::array<const char*, 15> kActivationNames = {"linear", "leaky", "relu",  "relu6",     "logistic",
-                                                          "loggy",  "mish",  "swish", "hard_mish", "tanh",
-                                                          "elu",    "selu",  "gelu",  "relie",     "ramp"};
+constexpr std::array<const char*, kActivations> kActivationNames = {
+    "linear", "leaky", "relu", "relu6", "logistic", "loggy", "mish",  "swish",   "hard_mish", "tanh",
+    "elu",    "selu",  "gelu", "relie", "ramp",     "plse",  "stair", "hardtan", "lhtan"};
+constexpr std::array<const char*, 3> kChannelNormNames = {"normalize_channels", "normalize_channels_softmax",
+                                                          "normalize_channels_softmax_maxval"};
 static_assert(kDTypeNames.size() == static_cast<std::size_t>(DType::f16) + 1);
-static_assert(kActivationNames.size() == static_cast<std::size_t>(Activation::ramp) + 1);
 
 template <class Enum, std::size_t Count>
 const char* name_in(const std::array<const char*, Count>& names, Enum value) {
@@ -38,6 +39,9 @@ const char* name_of(Activation activation) {
 
 std::optional<Activation> activation_from_name(std::string_view name) {
   return find_in<Activation>(kActivationNames, name);
+}
+std::optional<ChannelNorm> channel_norm_from_name(std::string_view name) {
+  return find_in<ChannelNorm>(kChannelNormNames, name);
 }
 std::optional<DType> dtype_from_name(std::string_view name) {
   return find_in<DType>(kDTypeNames, name);

@@ -1,15 +1,18 @@
-// Names of the enumerations of types.h in messages, cfg files and on the command line, and the way back.
+// Names of enumerations in messages, cfg files and on the command line, and the way back.
 #pragma once
 
 #include <optional>
 #include <string_view>
 
-#include "kernels/types.h"
+#include "kernels/ops.h"
 
 namespace rook {
 
 // The activation of that cfg name ("leaky", "mish", ...); nothing when rook has none of that name.
 std::optional<Activation> activation_from_name(std::string_view name);
+
+// Of those that look at all channels of a pixel ("normalize_channels", ...).
+std::optional<ChannelNorm> channel_norm_from_name(std::string_view name);
 
 // The dtype of that name ("f32", "bf16", ...); nothing when there is none.
 std::optional<DType> dtype_from_name(std::string_view name);

@@ -150,6 +150,20 @@ struct SoftmaxBackward {
   float temperature = 1;
   Grad mode = Grad::overwrite;
 };
+// y = w / (1e-4 + sum of w) over the channels of each pixel, w being max(0, x), exp(x), or exp(x - max x): the
+// activations normalize_channels, normalize_channels_softmax and normalize_channels_softmax_maxval of darknet.md 4, but
+// with their true derivative. exp(x) does not overflow: it is computed as the third is, the 1e-4 scaled alike.
+enum class ChannelNorm : std::uint8_t { relu, softmax, softmax_maxval };
+struct NormalizeChannelsForward {
+  Tensor x, y;  // [N,H,W,C]
+  ChannelNorm kind = ChannelNorm::relu;
+};
+// dx may be dy when mode is overwrite.
+struct NormalizeChannelsBackward {
+  Tensor x, dy, dx;
+  ChannelNorm kind = ChannelNorm::relu;
+  Grad mode = Grad::overwrite;
+};
 
 // ---------------------------------------------------------------------------------------------------- spatial
 // Out-of-image taps count as -infinity. `taps` remembers the chosen tap (row * size_w + column) of each output; first
@@ -331,43 +345,45 @@ struct Augment {
 
 // Every operation and its arguments, once: declared for each namespace below, and put into a table of function pointers
 // per device in engine/backend.h.
-#define ROOK_OP_LIST(X)                             \
-  X(batchnorm_forward, BatchNormForward)            \
-  X(batchnorm_inference, BatchNormInference)        \
-  X(batchnorm_backward, BatchNormBackward)          \
-  X(fold_batchnorm, FoldBatchNorm)                  \
-  X(activation_forward, ActivationForward)          \
-  X(activation_backward, ActivationBackward)        \
-  X(copy_channels, CopyChannels)                    \
-  X(fill_channels, FillChannels)                    \
-  X(shortcut_forward, ShortcutForward)              \
-  X(shortcut_backward, ShortcutBackward)            \
-  X(scale_channels_forward, ScaleChannelsForward)   \
-  X(scale_channels_backward, ScaleChannelsBackward) \
-  X(sam_forward, SamForward)                        \
-  X(sam_backward, SamBackward)                      \
-  X(dropout, Dropout)                               \
-  X(softmax_forward, SoftmaxForward)                \
-  X(softmax_backward, SoftmaxBackward)              \
-  X(maxpool_forward, MaxPoolForward)                \
-  X(maxpool_backward, MaxPoolBackward)              \
-  X(local_avgpool_forward, LocalAvgPoolForward)     \
-  X(local_avgpool_backward, LocalAvgPoolBackward)   \
-  X(avgpool_forward, AvgPoolForward)                \
-  X(avgpool_backward, AvgPoolBackward)              \
-  X(upsample_forward, UpsampleForward)              \
-  X(upsample_backward, UpsampleBackward)            \
-  X(reorg, Reorg)                                   \
-  X(gradient_norm, GradientNorm)                    \
-  X(advance_step, AdvanceStep)                      \
-  X(limit_gradient, LimitGradient)                  \
-  X(sgd_update, SgdUpdate)                          \
-  X(adamw_update, AdamWUpdate)                      \
-  X(ema_update, EmaUpdate)                          \
-  X(head_decode, HeadDecode)                        \
-  X(nms, Nms)                                       \
-  X(yolo_loss, YoloLoss)                            \
-  X(resize, Resize)                                 \
+#define ROOK_OP_LIST(X)                                     \
+  X(batchnorm_forward, BatchNormForward)                    \
+  X(batchnorm_inference, BatchNormInference)                \
+  X(batchnorm_backward, BatchNormBackward)                  \
+  X(fold_batchnorm, FoldBatchNorm)                          \
+  X(activation_forward, ActivationForward)                  \
+  X(activation_backward, ActivationBackward)                \
+  X(copy_channels, CopyChannels)                            \
+  X(fill_channels, FillChannels)                            \
+  X(shortcut_forward, ShortcutForward)                      \
+  X(shortcut_backward, ShortcutBackward)                    \
+  X(scale_channels_forward, ScaleChannelsForward)           \
+  X(scale_channels_backward, ScaleChannelsBackward)         \
+  X(sam_forward, SamForward)                                \
+  X(sam_backward, SamBackward)                              \
+  X(dropout, Dropout)                                       \
+  X(softmax_forward, SoftmaxForward)                        \
+  X(softmax_backward, SoftmaxBackward)                      \
+  X(normalize_channels_forward, NormalizeChannelsForward)   \
+  X(normalize_channels_backward, NormalizeChannelsBackward) \
+  X(maxpool_forward, MaxPoolForward)                        \
+  X(maxpool_backward, MaxPoolBackward)                      \
+  X(local_avgpool_forward, LocalAvgPoolForward)             \
+  X(local_avgpool_backward, LocalAvgPoolBackward)           \
+  X(avgpool_forward, AvgPoolForward)                        \
+  X(avgpool_backward, AvgPoolBackward)                      \
+  X(upsample_forward, UpsampleForward)                      \
+  X(upsample_backward, UpsampleBackward)                    \
+  X(reorg, Reorg)                                           \
+  X(gradient_norm, GradientNorm)                            \
+  X(advance_step, AdvanceStep)                              \
+  X(limit_gradient, LimitGradient)                          \
+  X(sgd_update, SgdUpdate)                                  \
+  X(adamw_update, AdamWUpdate)                              \
+  X(ema_update, EmaUpdate)                                  \
+  X(head_decode, HeadDecode)                                \
+  X(nms, Nms)                                               \
+  X(yolo_loss, YoloLoss)                                    \
+  X(resize, Resize)                                         \
   X(augment, Augment)
 
 // The operations that need scratch memory: NAME_workspace(args) bytes, which do not depend on the data.

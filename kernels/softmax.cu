@@ -1,55 +1,14 @@
 // Softmax over the channels of each group, with temperature (Hinton et al. 2015): y = exp((x - max x) / T) / sum;
 // dx = y (dy - sum y dy) / T. A warp per group, or per several groups where they are small.
+#include "kernels/channel_groups.cuh"
 #include "kernels/check.h"
-#include "kernels/device.cuh"
 #include "kernels/elementwise.cuh"
 
 namespace rook::ROOK_GPU {
 namespace {
 
-constexpr int kThreads = 256, kMostBlocks = 4096;
-
-// Group g of pixel p has number p * groups + g.
-struct Groups {
-  std::int64_t count = 0;
-  int groups = 1, size = 1;
-  int lanes = kWarp;  // per group: a power of two
-};
-
-// Where a lane is in its group. Lanes without a group have one of size 0.
-struct GroupPlace {
-  std::int64_t pixel;
-  int channel, size;
-  int lane, lanes;
-};
-
-// Calls visit(GroupPlace) with the groups of this warp, all of its lanes at once.
-template <class Visit>
-__device__ __forceinline__ void for_each_group(const Groups& groups, Visit visit) {
-  const int per_warp = kWarp / groups.lanes;
-  const std::int64_t step = grid_threads() / kWarp * per_warp;
-  for (std::int64_t first = global_thread() / kWarp * per_warp; first < groups.count; first += step) {
-    const std::int64_t i = first + lane() / groups.lanes;
-    const bool active = i < groups.count;
-    const std::int64_t group = active ? i : 0;
-    visit(GroupPlace{.pixel = group / groups.groups,
-                     .channel = static_cast<int>(group % groups.groups) * groups.size,
-                     .size = active ? groups.size : 0,
-                     .lane = lane() % groups.lanes,
-                     .lanes = groups.lanes});
-  }
-}
-
-// Over the lanes of each group.
-template <class Operation>
-__device__ __forceinline__ float group_reduce(float value, int lanes) {
-  for (int offset = lanes / 2; offset > 0; offset /= 2)
-    value = Operation{}(value, __shfl_xor_sync(kFullMask, value, offset));
-  return value;
-}
-
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kGroupThreads)
     softmax(View<const T> x /* [pixels, C] */, View<T> y /* [pixels, C] */, Groups groups, float scale) {
   for_each_group(groups, [&](const GroupPlace& place) {
     const T* from = x.at(place.pixel, place.channel);
@@ -66,7 +25,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kGroupThreads, 1)
     softmax_gradient(View<const T> y /* [pixels, C] */, View<const T> dy /* [pixels, C] */,
                      View<T> dx /* [pixels, C] */, Groups groups, float scale, Grad mode) {
   for_each_group(groups, [&](const GroupPlace& place) {
@@ -81,16 +40,6 @@ __global__ void __launch_bounds__(kThreads, 1)
       put_gradient(dx.at(place.pixel, place.channel) + c, value, mode);
     }
   });
-}
-
-Groups groups_of(const Tensor& t, int count) {
-  Groups groups{.count = t.pixels() * count, .groups = count, .size = t.c / count};
-  while (groups.lanes > 1 && groups.lanes / 2 >= groups.size) groups.lanes /= 2;
-  return groups;
-}
-
-Grid grid_of(const Groups& groups) {
-  return {.blocks = blocks_for(groups.count, kThreads / groups.lanes, kMostBlocks), .threads = kThreads};
 }
 
 }  // namespace

@@ -90,8 +90,13 @@ enum class Activation : std::uint8_t {
   selu,
   gelu,
   relie,
-  ramp
+  ramp,
+  plse,
+  stair,
+  hardtan,
+  lhtan
 };
+inline constexpr int kActivations = static_cast<int>(Activation::lhtan) + 1;
 
 const char* name_of(Activation activation);
 

@@ -187,13 +187,13 @@ std::string photo_of(const Comparison& comparison, const io::Image& small, std::
   const ImageResult& result = comparison.runs[run].results[photo];
   const float w = static_cast<float>(small.width), h = static_cast<float>(small.height);
   std::vector<io::DrawnBox> boxes;
-  const auto add = [&](const auto& box, int color, std::string label, bool dashed) {
+  const auto add = [&](const auto& box, int color, const std::string& label, bool dashed) {
     boxes.push_back({.left = (box.x - box.w / 2) * w,
                      .top = (box.y - box.h / 2) * h,
                      .width = box.w * w,
                      .height = box.h * h,
                      .color = color,
-                     .label = std::move(label),
+                     .label = label,
                      .dashed = dashed});
   };
   const auto label = [&](const Detection& d) {

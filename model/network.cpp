@@ -18,9 +18,18 @@ std::string place(const CfgSection& section) {
 
 Activation activation_of(const CfgSection& section, std::string_view fallback) {
   const std::string name = section.text("activation", fallback);
+  if (name == "rev_leaky" || name == "revleaky") return Activation::leaky;  // darknet computes it so
   const auto activation = activation_from_name(name);
   if (!activation) throw Error(fmt::format("{}: activation={} is not supported", place(section), name));
   return *activation;
+}
+
+// The layer that `make` makes of an activation; one that looks at all channels of a pixel is a step after it.
+template <class Make>
+std::unique_ptr<Op> activated(const CfgSection& section, std::string_view fallback, Make make) {
+  if (const auto norm = channel_norm_from_name(section.text("activation", fallback)))
+    return make_normalize_channels(make(Activation::linear), *norm);
+  return make(activation_of(section, fallback));
 }
 
 // Keys that change what is computed and that rook does not have: refused rather than ignored.
@@ -118,11 +127,12 @@ class Builder {
       return make_route(static_cast<int>(inputs.size()), s.integer("groups", 1), s.integer("group_id", 0));
     if (s.type == "shortcut") {
       refuse(s, {"weights_type"});
-      return make_shortcut(activation_of(s, "linear"));
+      return activated(s, "linear", make_shortcut);
     }
     if (s.type == "scale_channels")
-      return make_scale_channels(activation_of(s, "linear"), s.integer("scale_wh", 0) != 0);
-    if (s.type == "sam") return make_sam(activation_of(s, "linear"));
+      return activated(s, "linear",
+                       [&](Activation a) { return make_scale_channels(a, s.integer("scale_wh", 0) != 0); });
+    if (s.type == "sam") return activated(s, "linear", make_sam);
     if (s.type == "dropout") {
       refuse(s, {"dropblock"});
       return make_dropout(s.number("probability", 0.2f));
@@ -137,7 +147,7 @@ class Builder {
       refuse(s, {"tree", "spatial"});
       return make_softmax(s.integer("groups", 1), s.number("temperature", 1));
     }
-    if (s.type == "activation") return make_activation(activation_of(s, "linear"));
+    if (s.type == "activation") return activated(s, "linear", make_activation);
     if (s.type == "batchnorm") return make_batchnorm(shape_of(inputs[0]).c, bn_eps());
     if (s.type == "empty") return make_empty();
     throw Error(fmt::format("{}: this layer type is not supported by rook (it has the layers of detection networks)",
@@ -165,17 +175,20 @@ class Builder {
                "assisted_excitation", "deform", "sway", "rotate", "stretch", "stretch_sway", "coordconv", "reverse"});
     const int stride = s.integer("stride", 1);
     const int size = s.integer("size", 1);
-    return make_convolution({.filters = s.integer("filters", 1),
-                             .size = size,
-                             .stride_h = stride_of(s, "stride_y", stride),
-                             .stride_w = stride_of(s, "stride_x", stride),
-                             .padding = s.integer("pad", 0) ? size / 2 : s.integer("padding", 0),
-                             .dilation = s.integer("dilation", 1),
-                             .groups = s.integer("groups", 1),
-                             .batch_normalize = s.integer("batch_normalize", 0) != 0,
-                             .activation = activation_of(s, "logistic"),
-                             .channels = channels,
-                             .bn_eps = bn_eps()});
+    ConvolutionSpec spec{.filters = s.integer("filters", 1),
+                         .size = size,
+                         .stride_h = stride_of(s, "stride_y", stride),
+                         .stride_w = stride_of(s, "stride_x", stride),
+                         .padding = s.integer("pad", 0) ? size / 2 : s.integer("padding", 0),
+                         .dilation = s.integer("dilation", 1),
+                         .groups = s.integer("groups", 1),
+                         .batch_normalize = s.integer("batch_normalize", 0) != 0,
+                         .channels = channels,
+                         .bn_eps = bn_eps()};
+    return activated(s, "logistic", [&](Activation activation) {
+      spec.activation = activation;
+      return make_convolution(spec);
+    });
   }
 
   float bn_eps() const { return cfg_.net().number("bn_eps", 1e-5f); }

@@ -201,7 +201,7 @@ class Server::Http final : public httplib::Server {
       }
     });
     const auto get = [this](const char* path, auto make) {
-      Get(path, [this, make](const httplib::Request&, httplib::Response& response) { put(make(), response); });
+      Get(path, [make](const httplib::Request&, httplib::Response& response) { put(make(), response); });
     };
     get("/", [] {
       return Reply{.type = "text/html; charset=utf-8",

@@ -143,7 +143,7 @@ nlohmann::json heading(const Options& o, const char* what, DType type, int width
 }
 
 // Adds a row to the report and prints it.
-void report(const Options& o, nlohmann::json& result, int batch, const Timing& t, nlohmann::json more) {
+void report(const Options& o, nlohmann::json& result, int batch, const Timing& t, const nlohmann::json& more) {
   nlohmann::json row = to_json(t);
   row.update({{"batch", batch}, {"images_per_s", batch / t.median}, {"peak_mb", peak_megabytes()}});
   row.update(more);

@@ -168,6 +168,14 @@ void add_reducing(Cases& cases) {
     const SoftmaxBackward args{.y = input(d, s), .dy = input(d, s), .dx = output(d, s)};
     return [args, &d] { d.backend().softmax_backward(args, d.stream()); };
   });
+  cases.add("normalize_channels_forward", 4, [](OpData& d, const NhwcCase& s) -> Run {
+    const NormalizeChannelsForward args{.x = input(d, s), .y = output(d, s)};
+    return [args, &d] { d.backend().normalize_channels_forward(args, d.stream()); };
+  });
+  cases.add("normalize_channels_backward", 6, [](OpData& d, const NhwcCase& s) -> Run {
+    const NormalizeChannelsBackward args{.x = input(d, s), .dy = input(d, s), .dx = output(d, s)};
+    return [args, &d] { d.backend().normalize_channels_backward(args, d.stream()); };
+  });
   cases.add("avgpool_forward", 1, [](OpData& d, const NhwcCase& s) -> Run {
     const AvgPoolForward args{.x = input(d, s), .y = d.out(1, 1, s.c)};
     return [args, &d] { d.backend().avgpool_forward(args, d.stream()); };

@@ -49,6 +49,7 @@ Enum enumerator(std::int32_t value, Enum last, const char* name) {
 
 DType dtype(rook_dtype value);
 Activation activation(rook_activation value);
+ChannelNorm channel_norm(rook_channel_norm value);
 Grad grad(rook_grad value);
 // Structs that lie in device memory are passed on as they are; convert_training.cpp holds them to one layout.
 inline const StepState* step_of(const rook_step_state* step) {

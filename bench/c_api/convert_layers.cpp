@@ -137,6 +137,18 @@ SoftmaxBackward convert(Call& call, const rook_softmax_backward_args& a) {
           .mode = grad(a.mode)};
 }
 
+NormalizeChannelsForward convert(Call& call, const rook_normalize_channels_forward_args& a) {
+  return {.x = call.tensor(a.x), .y = call.tensor(a.y), .kind = channel_norm(a.kind)};
+}
+
+NormalizeChannelsBackward convert(Call& call, const rook_normalize_channels_backward_args& a) {
+  return {.x = call.tensor(a.x),
+          .dy = call.tensor(a.dy),
+          .dx = call.tensor(a.dx),
+          .kind = channel_norm(a.kind),
+          .mode = grad(a.mode)};
+}
+
 namespace {
 
 PoolGeometry geometry_of(const rook_pool_geometry& g) {

@@ -44,7 +44,11 @@ DType dtype(rook_dtype value) {
 }
 
 Activation activation(rook_activation value) {
-  return enumerator(value, Activation::ramp, "activation");
+  return enumerator(value, Activation::lhtan, "activation");
+}
+
+ChannelNorm channel_norm(rook_channel_norm value) {
+  return enumerator(value, ChannelNorm::softmax_maxval, "kind");
 }
 
 Grad grad(rook_grad value) {

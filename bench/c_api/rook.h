@@ -22,8 +22,8 @@
 #ifndef ROOK_H
 #define ROOK_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <stddef.h> /* NOLINT: this is C */
+#include <stdint.h> /* NOLINT */
 
 #ifdef __cplusplus
 extern "C" {
@@ -88,8 +88,16 @@ enum {
   ROOK_SELU = 11,
   ROOK_GELU = 12,
   ROOK_RELIE = 13,
-  ROOK_RAMP = 14
+  ROOK_RAMP = 14,
+  ROOK_PLSE = 15,
+  ROOK_STAIR = 16,
+  ROOK_HARDTAN = 17,
+  ROOK_LHTAN = 18
 };
+
+/* What normalises the channels of a pixel: max(0, x), exp(x) or exp(x - max x), over 1e-4 + the sum of these. */
+typedef int32_t rook_channel_norm;
+enum { ROOK_NORM_RELU = 0, ROOK_NORM_SOFTMAX = 1, ROOK_NORM_SOFTMAX_MAXVAL = 2 };
 
 /* ------------------------------------------------------------------------------------------------- the library */
 
@@ -328,6 +336,25 @@ typedef struct rook_softmax_backward_args {
   rook_grad mode;
 } rook_softmax_backward_args;
 ROOK_API rook_status rook_softmax_backward(const rook_softmax_backward_args* args, rook_stream stream);
+
+/* Over the channels of each pixel. */
+typedef struct rook_normalize_channels_forward_args {
+  rook_tensor x;
+  rook_tensor y; /* out */
+  rook_channel_norm kind;
+} rook_normalize_channels_forward_args;
+ROOK_API rook_status rook_normalize_channels_forward(const rook_normalize_channels_forward_args* args,
+                                                     rook_stream stream);
+
+typedef struct rook_normalize_channels_backward_args {
+  rook_tensor x;
+  rook_tensor dy;
+  rook_tensor dx; /* out; may be dy when it is overwritten */
+  rook_channel_norm kind;
+  rook_grad mode;
+} rook_normalize_channels_backward_args;
+ROOK_API rook_status rook_normalize_channels_backward(const rook_normalize_channels_backward_args* args,
+                                                      rook_stream stream);
 
 /* ------------------------------------------------------------------------------------------------- spatial */
 

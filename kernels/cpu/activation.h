@@ -2,6 +2,8 @@
 // (darknet.md 4). Relative error about 1e-7 without a call to libm; act(NaN) is NaN.
 #pragma once
 
+#include <cmath>
+
 #include "kernels/activation_math.h"
 #include "kernels/cpu/vec.h"
 
@@ -57,6 +59,15 @@ V exp_minus_one(V x) {
   return e.scale * e.minus_one + (e.scale - 1.0f);
 }
 
+inline float floor_of(float x) {
+  return std::floor(x);
+}
+// From 2^23 on every float is whole, and beyond 2^31 none fits an integer.
+inline Vec floor_of(Vec x) {
+  const Vec cut = __builtin_convertvector(__builtin_convertvector(x, VecInt), Vec);
+  return select(absolute(x) < splat<Vec>(0x1p23f), select(cut > x, cut - 1.0f, cut), x);
+}
+
 // The arithmetic of kernels/activation_math.h.
 template <class V>
 struct Math {
@@ -64,6 +75,7 @@ struct Math {
   static V exp_minus_one(V x) { return cpu::exp_minus_one(x); }
   static V divide(V a, V b) { return a / b; }
   static V absolute(V x) { return cpu::absolute(x); }
+  static V floor(V x) { return floor_of(x); }
   static V splat(float value) { return cpu::splat<V>(value); }
   template <class Comparison>
   static V select(Comparison comparison, V yes, V no) {

@@ -53,6 +53,16 @@ inline double act(Activation activation, double x) {
       return x > 0 ? x : 0.01 * x;
     case Activation::ramp:
       return (x < 0 ? 0 : x) + 0.1 * x;
+    case Activation::plse:
+      return x < -4 ? 0.01 * (x + 4) : x > 4 ? 1 + 0.01 * (x - 4) : 0.125 * x + 0.5;
+    case Activation::stair: {
+      const double whole = std::floor(x);
+      return std::floor(x / 2) + (std::fmod(whole, 2) == 0 ? 0 : x - whole);
+    }
+    case Activation::hardtan:
+      return x < -1 ? -1 : x > 1 ? 1 : x;
+    case Activation::lhtan:
+      return x < 0 ? 0.001 * x : x > 1 ? 1 + 0.001 * (x - 1) : x;
   }
   throw Error("activation: not one that rook knows");
 }
@@ -94,6 +104,14 @@ inline double dact(Activation activation, double x) {
       return x > 0 ? 1 : 0.01;
     case Activation::ramp:
       return x > 0 ? 1.1 : 0.1;
+    case Activation::plse:
+      return x < -4 || x > 4 ? 0.01 : 0.125;
+    case Activation::stair:
+      return std::floor(x) == x || std::fmod(std::floor(x), 2) == 0 ? 0 : 1;
+    case Activation::hardtan:
+      return x > -1 && x < 1 ? 1 : 0;
+    case Activation::lhtan:
+      return x > 0 && x < 1 ? 1 : 0.001;
   }
   throw Error("activation: not one that rook knows");
 }

@@ -41,6 +41,8 @@ std::unique_ptr<Op> make_sam(Activation activation);
 std::unique_ptr<Op> make_dropout(float probability);
 std::unique_ptr<Op> make_reorg(int stride, bool legacy, bool reverse);
 std::unique_ptr<Op> make_softmax(int groups, float temperature);
+// `layer`, then its channels normalised per pixel.
+std::unique_ptr<Op> make_normalize_channels(std::unique_ptr<Op> layer, ChannelNorm norm);
 std::unique_ptr<Op> make_empty();
 
 }  // namespace rook

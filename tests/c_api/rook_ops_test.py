@@ -58,6 +58,17 @@ class Operations(unittest.TestCase):
                 continue
             self.close(y, 1 / (1 + np.exp(-x)))
 
+    def test_normalize_channels(self):
+        x = normal(2, 5, 3, 7)
+        y, dx, e = poisoned(2, 5, 3, 7), poisoned(2, 5, 3, 7), np.exp(x - x.max(3, keepdims=True))
+        rook.normalize_channels_forward(x=x, y=y, kind="softmax_maxval")
+        self.close(y, e / (1e-4 + e.sum(3, keepdims=True)))
+        rook.normalize_channels_forward(x=x, y=y, kind="relu")
+        sums = 1e-4 + np.maximum(x, 0).sum(3, keepdims=True)
+        self.close(y, np.maximum(x, 0) / sums)
+        rook.normalize_channels_backward(x=x, dy=x, dx=dx, kind="relu", mode="overwrite")
+        self.close(dx, (x > 0) * (x - (x * y).sum(3, keepdims=True)) / sums)
+
     def test_slices(self):
         x, wide = normal(1, 4, 6, 5), np.zeros((1, 4, 6, 12), "f4")
         rook.copy_channels(src=x, dst=wide[..., 3:8])

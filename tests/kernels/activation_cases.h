@@ -7,8 +7,6 @@
 
 namespace rook::test {
 
-inline constexpr int kActivations = static_cast<int>(Activation::ramp) + 1;
-
 // Tensors of one case: slices as it says, filled for one seed.
 struct ActivationTensors {
   TestTensor x, y, dy, dx;

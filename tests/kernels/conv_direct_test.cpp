@@ -78,7 +78,7 @@ TEST_CASE("conv direct: activations that are a slope, and no others") {
   Random random(22);
   const ConvCase shape{"", 2, 7, 5, square(35, 21, 3, 2, 1)};
   int ran = 0;
-  for (int a = static_cast<int>(Activation::linear); a <= static_cast<int>(Activation::ramp); ++a) {
+  for (int a = 0; a < kActivations; ++a) {
     ConvProblem problem = problem_of(shape, ConvDirection::fprop, true);
     problem.activation = static_cast<Activation>(a);
     INFO(describe(problem));

@@ -107,7 +107,7 @@ TEST_CASE("conv: fused activations") {
   Random random(2);
   constexpr ConvGeometry kGeometries[] = {square(13, 21, 3, 1, 1), square(16, 32, 1), square(16, 16, 3, 1, 1, 1, 16)};
   int fused[2] = {};  // f32, bf16
-  for (int a = static_cast<int>(Activation::linear); a <= static_cast<int>(Activation::ramp); ++a)
+  for (int a = 0; a < kActivations; ++a)
     for (const ConvGeometry& geometry : kGeometries)
       for (const Types types : kTypes) {
         const ConvProblem problem{.geometry = geometry,

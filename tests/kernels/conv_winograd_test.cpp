@@ -87,7 +87,7 @@ TEST_CASE("conv winograd: agrees with the reference in all directions") {
 TEST_CASE("conv winograd: every activation") {
   Random random(12);
   const ConvCase shape{"", 2, 7, 5, square(35, 21, 3, 1, 1)};
-  for (int a = static_cast<int>(Activation::linear); a <= static_cast<int>(Activation::ramp); ++a)
+  for (int a = 0; a < kActivations; ++a)
     for (const Types types : kTypes) {
       ConvProblem problem = problem_of(shape, ConvDirection::fprop, types, true);
       problem.activation = static_cast<Activation>(a);

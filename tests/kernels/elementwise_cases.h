@@ -1,4 +1,4 @@
-// copy_channels, fill_channels, shortcut, scale_channels, sam, softmax against ref, on any device.
+// copy_channels, fill_channels, shortcut, scale_channels, sam, softmax, normalize_channels against ref, on any device.
 #pragma once
 
 #include <algorithm>
@@ -252,6 +252,62 @@ inline void test_softmax_nan(const Subject& subject) {
     subject.softmax_forward({.x = x, .y = y});
     CHECK(std::isnan(y.get(0, 0, 0, 20 - where)));
     CHECK(y.get(0, 0, 1, 3) == doctest::Approx(1 / 21.0));
+  }
+}
+
+// normalize_channels: each kind, forward and backward, also in place of dy; what is far below zero too.
+inline void test_normalize_channels(const Subject& subject) {
+  Random random(8);
+  for (const NhwcCase& shape : subject.shapes) {
+    CAPTURE(std::string(shape.name));
+    for (const DType dtype : subject.types) {
+      const double relative = tolerance_of(dtype).relative + 1e-5;
+      for (const ChannelNorm kind : {ChannelNorm::relu, ChannelNorm::softmax, ChannelNorm::softmax_maxval}) {
+        CAPTURE(static_cast<int>(kind));
+        TestTensor x = random_tensor(shape, dtype, shape.in, random);
+        x.set(0, -9);  // where the epsilon of softmax is more than its exp(x)
+        const TestTensor x64 = doubles(x), dy = random_tensor(shape, dtype, shape.out, random), dy64 = doubles(dy);
+        TestTensor y = random_tensor(shape, dtype, shape.out, random), y64 = doubles(y);
+        check_operation(
+            subject, "y", {&y}, {&y64}, Grad::overwrite, random, {1e-7, relative},
+            [&] { subject.normalize_channels_forward({.x = x, .y = y, .kind = kind}); },
+            [&] { ref::normalize_channels_forward({.x = x64, .y = y64, .kind = kind}); });
+        for (const Grad mode : kWritingModes) {
+          TestTensor dx = random_tensor(shape, dtype, shape.in, random), dx64 = doubles(dx);
+          // dy - dot cancels: what is left has the error of the larger. A lone channel of relu near 0 divides by 1e-4.
+          check_operation(
+              subject, "dx", {&dx}, {&dx64}, mode, random, {2e-5, relative},
+              [&] { subject.normalize_channels_backward({.x = x, .dy = dy, .dx = dx, .kind = kind, .mode = mode}); },
+              [&] {
+                ref::normalize_channels_backward({.x = x64, .dy = dy64, .dx = dx64, .kind = kind, .mode = mode});
+              });
+        }
+        TestTensor apart = random_tensor(shape, dtype, shape.out, random), in_place = dy;
+        subject.normalize_channels_backward({.x = x, .dy = dy, .dx = apart, .kind = kind});
+        subject.normalize_channels_backward({.x = x, .dy = in_place, .dx = in_place, .kind = kind});
+        CHECK(same_bits(apart, in_place));
+      }
+    }
+  }
+}
+
+// normalize_channels: a NaN is not hidden, and large values do not overflow.
+inline void test_normalize_channels_extremes(const Subject& subject) {
+  for (const ChannelNorm kind : {ChannelNorm::relu, ChannelNorm::softmax, ChannelNorm::softmax_maxval}) {
+    CAPTURE(static_cast<int>(kind));
+    TestTensor x(DType::f32, 1, 1, 2, 21), y(DType::f32, 1, 1, 2, 21), dx(DType::f32, 1, 1, 2, 21);
+    x.fill(500);
+    x.set(0, 0, 0, 5, NAN);
+    y.fill(1);
+    subject.normalize_channels_backward({.x = x, .dy = y, .dx = dx, .kind = kind});
+    CHECK(std::isnan(dx.get(0, 0, 0, 20)));
+    CHECK(std::isfinite(dx.get(0, 0, 1, 20)));
+    subject.normalize_channels_forward({.x = x, .y = y, .kind = kind});
+    CHECK(std::isnan(y.get(0, 0, 0, 20)));
+    CHECK(y.get(0, 0, 1, 3) == doctest::Approx(1 / 21.0).epsilon(1e-4));
+    x.fill(-500);  // nothing is left of exp(x) beside the epsilon
+    subject.normalize_channels_forward({.x = x, .y = y, .kind = kind});
+    CHECK(y.get(0, 0, 1, 3) == doctest::Approx(kind == ChannelNorm::softmax_maxval ? 1 / 21.0 : 0).epsilon(1e-4));
   }
 }
 

@@ -1,4 +1,5 @@
-// copy_channels, shortcut, scale_channels, sam, softmax: cpu against ref, ref against finite differences.
+// copy_channels, shortcut, scale_channels, sam, softmax, normalize_channels: cpu against ref, ref against finite
+// differences.
 #include <cmath>
 #include <vector>
 
@@ -27,6 +28,12 @@ TEST_CASE("softmax: groups and temperatures, forward and backward; each group ad
 }
 TEST_CASE("softmax: a NaN among the logits is not hidden") {
   test_softmax_nan(cpu_subject());
+}
+TEST_CASE("normalize_channels: each kind, forward and backward") {
+  test_normalize_channels(cpu_subject());
+}
+TEST_CASE("normalize_channels: a NaN is not hidden, and large values do not overflow") {
+  test_normalize_channels_extremes(cpu_subject());
 }
 
 TEST_CASE("elementwise: ref backward is the derivative of ref forward, by finite differences") {
@@ -81,6 +88,17 @@ TEST_CASE("elementwise: ref backward is the derivative of ref forward, by finite
       check_gradient("x", x, dx, x.elements(), loss, random);
     }
   }
+  SUBCASE("normalize_channels") {
+    for (const ChannelNorm kind : {ChannelNorm::relu, ChannelNorm::softmax, ChannelNorm::softmax_maxval}) {
+      CAPTURE(static_cast<int>(kind));
+      const auto loss = [&] {
+        ref::normalize_channels_forward({.x = x, .y = y, .kind = kind});
+        return weighted_sum(y, weight);
+      };
+      ref::normalize_channels_backward({.x = x, .dy = weight, .dx = dx, .kind = kind});
+      check_gradient("x", x, dx, x.elements(), loss, random);
+    }
+  }
   CHECK(shape.c == x.view().c);
 }
 
@@ -103,6 +121,9 @@ TEST_CASE("elementwise: arguments that do not fit are errors") {
   CHECK_THROWS_AS(cpu::scale_channels_forward({.x = x, .gate = gate, .y = x}), Error);
   CHECK_THROWS_AS(cpu::scale_channels_backward({.x = x, .gate = gate, .dy = x, .dx = x, .dgate = gate}), Error);
   CHECK_THROWS_AS(cpu::sam_backward({.a = x, .b = x, .dy = x, .da = wider, .db = x}), Error);
+  CHECK_THROWS_AS(cpu::normalize_channels_forward({.x = x, .y = wider}), Error);
+  CHECK_THROWS_AS(cpu::normalize_channels_backward({.x = x, .dy = bf16, .dx = x}), Error);
+  CHECK_THROWS_AS(ref::normalize_channels_backward({.x = x, .dy = x, .dx = taller}), Error);
   CHECK_THROWS_AS(cpu::softmax_forward({.x = x, .y = x, .groups = 4}), Error);
   CHECK_THROWS_AS(cpu::softmax_forward({.x = x, .y = x, .groups = 0}), Error);
   CHECK_THROWS_AS(cpu::softmax_forward({.x = x, .y = x, .temperature = 0}), Error);

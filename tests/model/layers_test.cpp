@@ -10,6 +10,17 @@ using namespace rook::test;
 
 namespace {
 
+// Activations that look at all channels of a pixel, around layers with and without what backward needs.
+const std::string kNormalised =
+    "conv filters=24 size=3 stride=2 pad=1 batch_normalize=1 activation=normalize_channels"
+    " | conv filters=24 size=3 pad=1 activation=normalize_channels_softmax"
+    " | conv filters=24 size=1 batch_normalize=1 activation=mish"
+    " | shortcut from=-2 activation=normalize_channels_softmax_maxval"
+    " | conv filters=24 size=1 activation=leaky"
+    " | sam from=-2 activation=normalize_channels"
+    " | activation activation=normalize_channels_softmax"
+    " | conv filters=14 size=1 activation=linear" +
+    kHead;
 const std::string kWithDropout = " | dropout probability=.4 | conv filters=14 size=1 activation=linear" + kHead;
 
 // A network that has been given a picture and gradients of its logits, the same for every backend and type.
@@ -107,13 +118,23 @@ TEST_CASE("layers: gradients of all parameters are those of finite differences")
   check_gradients(*model.network, *model.params, kSanitized ? 1 : 4);
 }
 
+TEST_CASE("layers: gradients through activations that normalise channels are those of finite differences") {
+  const Model model = tiny_model(kNormalised);
+  check_gradients(*model.network, *model.params, kSanitized ? 1 : 4);
+}
+
 TEST_CASE("layers: gradients through dropout are those of finite differences") {
   const Model model = tiny_model("conv filters=6 size=3 pad=1 batch_normalize=1 activation=mish" + kWithDropout);
   check_gradients(*model.network, *model.params, 4);
 }
 
 TEST_CASE("layers: cpu agrees with the reference at every node") {
-  const Model model = tiny_model(kAllLayers + " | route layers=19" + kWithDropout);
+  std::string layers = kAllLayers + " | route layers=19" + kWithDropout;
+  SUBCASE("all layers") {}
+  SUBCASE("normalised channels") {
+    layers = kNormalised;
+  }
+  const Model model = tiny_model(layers);
   const Network& network = *model.network;
   for (const bool training : {false, true}) {
     CAPTURE(training);
@@ -132,7 +153,12 @@ TEST_CASE("layers: cpu agrees with the reference at every node") {
 }
 
 TEST_CASE("layers: cpu's gradients and running estimates agree with the reference in double") {
-  const Model model = tiny_model(kAllLayers + " | route layers=19" + kWithDropout);
+  std::string layers = kAllLayers + " | route layers=19" + kWithDropout;
+  SUBCASE("all layers") {}
+  SUBCASE("normalised channels") {
+    layers = kNormalised;
+  }
+  const Model model = tiny_model(layers);
   const Network& network = *model.network;
   Step truth(network, *model.params, options_of(ref_backend(), DType::f64, true));
   truth.loss(network);

@@ -1,9 +1,13 @@
 // From cfg to network: counts of the well-known ones (darknet.md 12), what heads say, and what is refused.
 #include "model/network.h"
 
+#include <fmt/format.h>
+
 #include <set>
+#include <sstream>
 
 #include "base/error.h"
+#include "io/cfg_schema.h"
 #include "model/layers/layers.h"
 #include "model/zoo.h"
 #include "tests/model/tiny.h"
@@ -252,6 +256,22 @@ TEST_CASE("network: shapes that do not fit are refused, naming the layer") {
   CHECK(says(error_of("reorg3d stride=5"), "stride=5 does not divide"));
   CHECK(says(error_of("maxpool size=20 stride=1 padding=0"), "window is larger"));
   CHECK(says(error_of("conv filters=10 size=1 | softmax groups=3"), "groups=3 does not divide 10 channels"));
+}
+
+TEST_CASE("network: every activation that a cfg may name is there, in every layer that has one") {
+  std::istringstream names;
+  for (const io::CfgSchema& schema : io::all_schemas())
+    for (const io::CfgKey& key : schema.keys)
+      if (schema.type == "activation" && key.name == "activation") names.str(std::string(key.choices));
+  int count = 0;
+  for (std::string name; names >> name; ++count) {
+    CAPTURE(name);
+    for (const char* layer :
+         {"conv filters=4 size=1", "shortcut from=0", "sam from=0", "scale_channels from=0 scale_wh=1", "activation"})
+      CHECK(error_of(fmt::format("conv filters=1 size=1 | conv filters=1 size=1 | {} activation={}", layer, name)) ==
+            "");
+  }
+  CHECK(count == 24);
 }
 
 TEST_CASE("network: what rook does not have is refused, naming file and line") {

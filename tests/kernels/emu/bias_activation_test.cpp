@@ -45,8 +45,7 @@ TEST_CASE("bias_activation on every shape, with and without a bias") {
   const Gpu gpu{.name = "emu", .ops = emu_backend(), .stream = emu_backend()->runtime->create_stream()};
   for (const NhwcCase& shape : gpu_subject(gpu).shapes) {
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-      test_case(gpu, shape, dtype, static_cast<Activation>(index++ % (static_cast<int>(Activation::ramp) + 1)), true,
-                random);
+      test_case(gpu, shape, dtype, static_cast<Activation>(index++ % kActivations), true, random);
       test_case(gpu, shape, dtype, Activation::leaky, false, random);
       test_case(gpu, shape, dtype, Activation::linear, true, random);
     }

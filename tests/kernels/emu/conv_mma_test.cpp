@@ -145,7 +145,7 @@ TEST_CASE("conv mma: the same bits whatever the order of threads and the memory 
 TEST_CASE("conv mma: activations") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(4);
-    for (int a = static_cast<int>(Activation::linear); a <= static_cast<int>(Activation::ramp); ++a)
+    for (int a = 0; a < kActivations; ++a)
       for (const int c : {8, 136}) {  // in one pass, and after parts have been added
         const GpuConvCase k{"activation", 1, 3, 5, square(c, 11, 3, 1, 1)};
         ConvProblem problem = problem_of(k, ConvDirection::fprop, DType::bf16, DType::f32);

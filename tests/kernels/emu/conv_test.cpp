@@ -155,7 +155,7 @@ TEST_CASE("gpu conv: fused activations") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(2);
     constexpr ConvGeometry kGeometries[] = {square(3, 21, 3, 1, 1), square(16, 33, 1), square(16, 16, 3, 1, 1, 1, 16)};
-    for (int a = static_cast<int>(Activation::linear); a <= static_cast<int>(Activation::ramp); ++a)
+    for (int a = 0; a < kActivations; ++a)
       for (const ConvGeometry& geometry : kGeometries)
         for (const Types types : kTypes) {
           const ConvProblem problem{.geometry = geometry,

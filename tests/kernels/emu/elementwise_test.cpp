@@ -37,6 +37,12 @@ TEST_CASE("cuda softmax: groups and temperatures, forward and backward; each gro
 TEST_CASE("cuda softmax: a NaN among the logits is not hidden") {
   for_each_gpu([](const Gpu& gpu) { test_softmax_nan(gpu_subject(gpu)); });
 }
+TEST_CASE("cuda normalize_channels: each kind, forward and backward") {
+  for_each_gpu([](const Gpu& gpu) { test_normalize_channels(gpu_subject(gpu)); });
+}
+TEST_CASE("cuda normalize_channels: a NaN is not hidden, and large values do not overflow") {
+  for_each_gpu([](const Gpu& gpu) { test_normalize_channels_extremes(gpu_subject(gpu)); });
+}
 
 TEST_CASE("cuda elementwise: what kernels do not do is an error") {
   for_each_gpu([](const Gpu& gpu) {
