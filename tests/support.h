@@ -144,9 +144,10 @@ class TestTensor {
     return fill_with([&](std::int64_t i) { return other.get(i); });
   }
 
-  // The same values in another (dense) storage.
+  // The same values in another storage, as wide a slice: what the reference gets has a pitch, too.
   TestTensor converted(DType dtype) const {
-    TestTensor result(dtype, view_.n, view_.h, view_.w, view_.c);
+    TestTensor result(dtype, view_.n, view_.h, view_.w, view_.c, before_,
+                      static_cast<int>(view_.pitch) - before_ - view_.c);
     return std::move(result.copy_from(*this));
   }
   std::vector<double> to_doubles() const {

@@ -142,6 +142,10 @@ class Machine {
   unsigned barrier_yes_ = 0;
   const Site* barrier_site_ = nullptr;
   BlockVote barrier_result_{};
+  unsigned barriers_ = 0;  // that have opened
+  // Objects of synchronisation, of one barrier and the next in turn: who arrives at the next one before others have
+  // left this one must not seem to come before them. Nobody is two ahead.
+  std::array<std::uint64_t, 2> barrier_ordered_{};
 
   std::unique_ptr<Thread[]> threads_;
   std::vector<CopyQueue> copies_;  // of each thread; empty until a kernel copies asynchronously

@@ -45,10 +45,11 @@ void fail_width(const Site& site, int width) {
   barrier_yes_ += predicate ? 1 : 0;
   self.state = State::at_barrier;
   self.site = &site;
-  sanitizer::release(&self.arrived);
+  std::uint64_t& ordered = barrier_ordered_[barriers_ % 2];
+  sanitizer::release(&ordered);
   if (at_barrier_ == alive_) open_barrier();
   wait_turn(self);
-  sanitizer::acquire(&self.left);
+  sanitizer::acquire(&ordered);
   return barrier_result_;
 }
 
@@ -56,13 +57,10 @@ void Machine::open_barrier() {
   barrier_result_ = {barrier_yes_, static_cast<unsigned>(at_barrier_)};
   barrier_yes_ = 0;
   at_barrier_ = 0;
+  ++barriers_;
   int count = 0;
   for (int i = 0; i < count_; ++i)
     if (threads_[i].state == State::at_barrier) scratch_[static_cast<std::size_t>(count++)] = &threads_[i];
-  if constexpr (sanitizer::kThread) {
-    for (int i = 0; i < count; ++i) sanitizer::acquire(&scratch_[static_cast<std::size_t>(i)]->arrived);
-    for (int i = 0; i < count; ++i) sanitizer::release(&scratch_[static_cast<std::size_t>(i)]->left);
-  }
   release(scratch_.data(), count);
 }
 

@@ -33,7 +33,7 @@ inline void test_activation_forward(const Subject& subject) {
         const auto activation = static_cast<Activation>(index++ % kActivations);
         CAPTURE(std::string(name_of(activation)));
         ActivationTensors t = activation_tensors(shape, in, out, random);
-        TestTensor expected(DType::f64, shape.n, shape.h, shape.w, shape.c);
+        TestTensor expected = t.y.converted(DType::f64);
         ref::activation_forward({.x = t.x.converted(DType::f64), .y = expected, .activation = activation});
         subject.activation_forward({.x = t.x, .y = t.y, .activation = activation});
         check_close("y", t.y, expected, tolerance_of(out));
@@ -58,7 +58,7 @@ inline void test_activation_backward(const Subject& subject) {
         CAPTURE(std::string(name_of(activation)));
         ActivationTensors t = activation_tensors(shape, in, gradient, random);
         const TestTensor x64 = t.x.converted(DType::f64), dy64 = t.dy.converted(DType::f64);
-        TestTensor expected(DType::f64, shape.n, shape.h, shape.w, shape.c);
+        TestTensor expected = t.dx.converted(DType::f64);
         for (const Grad mode : {Grad::overwrite, Grad::accumulate}) {
           if (mode == Grad::accumulate) {
             t.dx.fill_normal(random);

@@ -221,6 +221,7 @@ TEST_CASE("conv: arguments that do not fit are refused") {
   refused([](ConvProblem&, ConvArgs& a) { a.y.c = 5; });
   refused([](ConvProblem&, ConvArgs& a) { a.y.h = 4; });
   refused([](ConvProblem&, ConvArgs& a) { a.x.pitch = 8; });
+  refused([](ConvProblem&, ConvArgs& a) { a.y.pitch = 8; });
   refused([](ConvProblem&, ConvArgs& a) { a.x.dtype = DType::bf16; });
   refused([](ConvProblem&, ConvArgs& a) { a.weights = nullptr; });
   refused([](ConvProblem& p, ConvArgs&) { p.direction = ConvDirection::wgrad; });

@@ -68,8 +68,10 @@ inline void test_shortcut_forward(const Subject& subject) {
       NhwcCase narrow = shape, wide = shape;
       narrow.c = std::max(1, shape.c / 2);
       wide.c = shape.c + 5;
-      const TestTensor a = random_tensor(shape, dtype, shape.in, random), b = random_tensor(shape, dtype, {}, random);
-      const TestTensor c = random_tensor(narrow, dtype, {}, random), d = random_tensor(wide, dtype, shape.in, random);
+      const TestTensor a = random_tensor(shape, dtype, shape.in, random),
+                       b = random_tensor(shape, dtype, shape.out, random);
+      const TestTensor c = random_tensor(narrow, dtype, shape.out, random),
+                       d = random_tensor(wide, dtype, shape.in, random);
       const TestTensor a64 = doubles(a), b64 = doubles(b), c64 = doubles(c), d64 = doubles(d);
       TestTensor y = random_tensor(shape, dtype, shape.out, random), expected = doubles(y);
       const std::vector<std::vector<Tensor>> inputs = {{a, b}, {a}, {a, c}, {a, d}, {b, a, c, d, b}};
@@ -175,7 +177,8 @@ inline void test_sam(const Subject& subject) {
   for (const NhwcCase& shape : subject.shapes) {
     CAPTURE(std::string(shape.name));
     for (const DType dtype : subject.types) {
-      const TestTensor a = random_tensor(shape, dtype, shape.in, random), b = random_tensor(shape, dtype, {}, random);
+      const TestTensor a = random_tensor(shape, dtype, shape.in, random),
+                       b = random_tensor(shape, dtype, shape.out, random);
       const TestTensor dy = random_tensor(shape, dtype, shape.out, random);
       const TestTensor a64 = doubles(a), b64 = doubles(b), dy64 = doubles(dy);
       TestTensor y = random_tensor(shape, dtype, shape.out, random), y64 = doubles(y);

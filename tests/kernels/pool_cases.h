@@ -141,7 +141,7 @@ inline void test_avgpool(const Subject& subject) {
     CAPTURE(std::string(s.name));
     for (const DType dtype : subject.types) {
       TestTensor x = random_tensor(s, dtype, s.in, random), y(dtype, s.n, 1, 1, s.c, s.out.before, s.out.after);
-      TestTensor y64(DType::f64, s.n, 1, 1, s.c);
+      TestTensor y64 = doubles(y);
       const TestTensor x64 = doubles(x);
       check_operation(
           subject, "y", {&y}, {&y64}, Grad::overwrite, random, tolerance_of_sums(dtype),
