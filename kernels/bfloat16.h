@@ -1,7 +1,6 @@
 // bfloat16: the upper half of an IEEE binary32, stored as std::uint16_t. Plain integer operations, which every compiler
-// turns into vector code. What a tensor stores is never converted by AVX512-BF16's instruction: that flushes subnormal
-// numbers to zero, and two machines would store different bits. (Inside of a product, on their way into
-// _mm512_dpbf16_ps, operands may be: kernels/cpu/conv_winograd_math.h.)
+// turns into vector code. AVX512-BF16's conversion, which flushes subnormal numbers to zero, is used inside of products
+// alone (kernels/cpu/conv_winograd_math.h), never for what a tensor stores: machines would store different bits.
 #pragma once
 
 #include <bit>
