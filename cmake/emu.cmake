@@ -11,7 +11,7 @@ if(ROOK_EMU)
   file(GLOB emu_machine CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/emu/*.cpp)
   add_library(rook_emu STATIC ${emu_sources} ${emu_machine})
   target_include_directories(rook_emu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/emu/include)
-  target_link_libraries(rook_emu PUBLIC rook_kernels Boost::context)
+  target_link_libraries(rook_emu PUBLIC rook_kernels Boost::context PRIVATE rook_watched)
   target_compile_options(rook_emu PRIVATE -Wno-unknown-pragmas)  # "unroll" is nvcc's
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # False alarms where a vector of values is filled through a reference to an array.

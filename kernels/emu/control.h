@@ -25,6 +25,9 @@ void set_memory_limit(std::size_t bytes);
 // How often cudaMalloc was called in this process.
 std::int64_t allocations();
 
+// Whether ThreadSanitizer watches the kernels of this build.
+bool watched();
+
 // The demangled names of all kernels launched so far in this process, sorted: "rook::emu::add<float>(...)".
 std::vector<std::string> executed_kernels();
 

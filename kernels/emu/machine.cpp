@@ -46,6 +46,10 @@ int threads() {
   return wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+bool watched() {
+  return sanitizer::kThread;
+}
+
 namespace machine {
 namespace {
 

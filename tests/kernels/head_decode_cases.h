@@ -164,7 +164,7 @@ inline void test_decode_equals_ref(const Subject& subject) {
   const Subject ref = ref_subject();
   for (const HeadSpec& head : all_kinds()) {
     for (DType dtype : subject.types) {
-      for (const std::pair<int, int>& grid : {std::pair{1, 1}, {5, 3}, {13, 11}}) {
+      for (const auto& grid : chosen(subject, std::vector<std::pair<int, int>>{{13, 11}, {5, 3}, {1, 1}}, 1)) {
         const int h = grid.first, w = grid.second;
         TestTensor logits(dtype, 3, h, w, head.anchors * head.entries(), 3, 2);
         fill_outputs(logits, head, random);

@@ -221,7 +221,7 @@ inline void test_darknet_equals_ref(const Subject& subject) {
     p.truth_thresh = loss == BoxLoss::giou ? 0.4f : 1;
     variants.push_back(p);
   }
-  for (const HeadLossParams& params : variants) {
+  for (const HeadLossParams& params : chosen(subject, variants)) {
     for (bool new_coords : {false, true}) {
       std::vector<LossHeadCase> heads = {{make_head(3, six_anchors(), {3, 4, 5}), 3, 5, params},
                                          {make_head(3, six_anchors(), {1, 2, 3}), 6, 10, params}};

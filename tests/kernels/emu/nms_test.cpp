@@ -34,7 +34,7 @@ TEST_CASE("nms: thousands of candidates, in any order of threads, on a GPU") {
   for_each_gpu([](const Gpu& gpu) { test_nms_deterministic(gpu_subject(gpu)); });
 }
 
-TEST_CASE("nms: thirty thousand candidates of eighty classes, as the CPU, on a GPU") {
+TEST_CASE("nms: thirty thousand candidates of eighty classes, as the CPU, on a GPU" * unwatched()) {
   for_each_gpu([](const Gpu& gpu) { test_nms_many(gpu_subject(gpu)); });
 }
 
