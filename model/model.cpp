@@ -52,10 +52,20 @@ bool is_partial(const fs::path& file) {
   return file.filename().string().find(".conv.") != std::string::npos;
 }
 
+// All parameters 0, for somebody who fills them all: to draw them at random takes longer than to read them.
+Model blank_model(const io::Cfg& cfg, std::vector<std::string> names) {
+  Model model;
+  model.network = build_network(cfg);
+  model.params = std::make_unique<Params>(model.network->graph);
+  model.names = names.empty() ? numbered_names(model.network->classes()) : std::move(names);
+  model.source = cfg.name;
+  return model;
+}
+
 Model load_darknet(const std::string& network, const std::string& file, const LoadOptions& options) {
   io::Cfg cfg = find_cfg(network, {.lenient = options.lenient});
   if (options.bn_eps > 0) cfg.sections.front().set("bn_eps", fmt::format("{}", options.bn_eps));
-  Model model = make_model(cfg, {}, 0);
+  Model model = blank_model(cfg, {});
   const io::DarknetWeights weights = io::read_darknet_weights(file);
   const ImportReport report = import_darknet(*model.network, *model.params, weights);
   if (report.kind != ImportKind::exact)
@@ -88,12 +98,8 @@ std::vector<std::string> read_names(const fs::path& file) {
 }
 
 Model make_model(const io::Cfg& cfg, std::vector<std::string> names, std::uint64_t seed) {
-  Model model;
-  model.network = build_network(cfg);
-  model.params = std::make_unique<Params>(model.network->graph);
+  Model model = blank_model(cfg, std::move(names));
   model.params->initialise(seed);
-  model.names = names.empty() ? numbered_names(model.network->classes()) : std::move(names);
-  model.source = cfg.name;
   return model;
 }
 
