@@ -62,7 +62,7 @@ for _name, _body in re.findall(r"typedef struct (rook_\w+) \{(.*?)\} \1;", _HEAD
     FIELDS[_name] = {field: (kind, bool(pointer)) for kind, pointer, field, _ in _fields}
     STRUCTS[_name] = type(_name, (ctypes.Structure,),
                           {"_fields_": [(field, _ctype(kind, pointer, count)) for kind, pointer, field, count in _fields]})
-OPERATIONS = [op for op in re.findall(r"rook_status rook_(\w+)\(const rook_\1_args\* args, rook_stream stream\);", _HEADER)]
+OPERATIONS = [op for op in re.findall(r"rook_status rook_(\w+)\(const rook_\1_args\* args,\s+rook_stream stream\);", _HEADER)]
 
 
 def _load():
