@@ -2,21 +2,14 @@
 // is compared as a logit, so that they cost one load and no exponential; the classes of the few others likewise.
 #include <cmath>
 
-#include "kernels/bfloat16.h"
 #include "kernels/box.h"
+#include "kernels/cpu/scalar.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/head_check.h"
 #include "kernels/storage.h"
 
 namespace rook::cpu {
 namespace {
-
-float to_float(float value) {
-  return value;
-}
-float to_float(std::uint16_t value) {
-  return bf16_to_float(value);
-}
 
 template <class T>
 class ImageDecoder {

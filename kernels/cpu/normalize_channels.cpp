@@ -6,24 +6,11 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/rows.h"
-#include "kernels/cpu/vec.h"
+#include "kernels/cpu/scalar.h"
 #include "kernels/storage.h"
 
 namespace rook::cpu {
 namespace {
-
-float value_of(float x) {
-  return x;
-}
-float value_of(std::uint16_t x) {
-  return bf16_to_float(x);
-}
-void put(float& to, float value) {
-  to = value;
-}
-void put(std::uint16_t& to, float value) {
-  to = float_to_bf16(value);
-}
 
 // What a pixel's channels are divided by.
 struct Normaliser {
@@ -38,13 +25,13 @@ Normaliser normaliser_of(const T* x, std::int64_t channels, ChannelNorm kind) {
   if (kind != ChannelNorm::relu) {
     n.top = -std::numeric_limits<float>::infinity();
     for (std::int64_t c = 0; c < channels; ++c) {
-      if (const float v = value_of(x[c]); v > n.top) {
+      if (const float v = to_float(x[c]); v > n.top) {
         n.top = v;
         n.largest = c;
       }
     }
   }
-  for (std::int64_t c = 0; c < channels; ++c) n.sum += channel_weight(kind, value_of(x[c]) - n.top);
+  for (std::int64_t c = 0; c < channels; ++c) n.sum += channel_weight(kind, to_float(x[c]) - n.top);
   n.sum += channel_epsilon(kind, n.top);
   return n;
 }
@@ -59,7 +46,8 @@ void normalize_channels_forward(const NormalizeChannelsForward& args, Stream) {
       const T* x = args.x.as<T>() + pixel * args.x.pitch;
       T* y = args.y.as<T>() + pixel * args.y.pitch;
       const Normaliser n = normaliser_of(x, channels, args.kind);
-      for (std::int64_t c = 0; c < channels; ++c) put(y[c], channel_weight(args.kind, value_of(x[c]) - n.top) / n.sum);
+      for (std::int64_t c = 0; c < channels; ++c)
+        y[c] = from_float<T>(channel_weight(args.kind, to_float(x[c]) - n.top) / n.sum);
     });
   });
 }
@@ -76,11 +64,11 @@ void normalize_channels_backward(const NormalizeChannelsBackward& args, Stream) 
       const Normaliser n = normaliser_of(x, channels, args.kind);
       float dot = 0;
       for (std::int64_t c = 0; c < channels; ++c)
-        dot += channel_weight(args.kind, value_of(x[c]) - n.top) / n.sum * value_of(dy[c]);
+        dot += channel_weight(args.kind, to_float(x[c]) - n.top) / n.sum * to_float(dy[c]);
       for (std::int64_t c = 0; c < channels; ++c) {
-        float result = channel_slope(args.kind, value_of(x[c]) - n.top) / n.sum * (value_of(dy[c]) - dot);
+        float result = channel_slope(args.kind, to_float(x[c]) - n.top) / n.sum * (to_float(dy[c]) - dot);
         if (args.kind == ChannelNorm::softmax_maxval && c == n.largest) result -= kChannelEpsilon / n.sum * dot;
-        put(dx[c], args.mode == Grad::accumulate ? value_of(dx[c]) + result : result);
+        dx[c] = from_float<T>(args.mode == Grad::accumulate ? to_float(dx[c]) + result : result);
       }
     });
   });

@@ -3,6 +3,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/rows.h"
+#include "kernels/cpu/scalar.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/vec.h"
 #include "kernels/storage.h"
@@ -11,21 +12,6 @@ namespace rook::cpu {
 namespace {
 
 constexpr auto kMultiply = [](Vec a, Vec b) { return a * b; };
-
-template <class T>
-float to_float(T value) {
-  if constexpr (std::is_same_v<T, float>)
-    return value;
-  else
-    return bf16_to_float(value);
-}
-template <class T>
-T from_float(float value) {
-  if constexpr (std::is_same_v<T, float>)
-    return value;
-  else
-    return float_to_bf16(value);
-}
 
 // out (=|+=) in * gate, pixel by pixel.
 template <class T>
