@@ -14,7 +14,7 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct CompareFlags {
   std::vector<std::string> runs;
   DataOptions data;
   ComputeOptions compute;
@@ -35,7 +35,7 @@ void complete_data(DataOptions& data, const Run& first) {
   if (data.merge.empty()) data.merge = first.config.value("merge", std::vector<std::string>());
 }
 
-void look(ComparedRun& run, const Options& o, const io::Dataset& dataset, const io::Split& split) {
+void look(ComparedRun& run, const CompareFlags& o, const io::Dataset& dataset, const io::Split& split) {
   const Model model = load_model(run.run.folder.string(), {.live = o.live});
   const auto start = std::chrono::steady_clock::now();
   run.results = results_of_run(model, run.run.config, dataset, split, o.compute);
@@ -46,7 +46,7 @@ void look(ComparedRun& run, const Options& o, const io::Dataset& dataset, const 
       fmt::print(stderr, "{}: knows no class '{}', whose boxes it cannot find\n", run.name, name);
 }
 
-void run(Options& o) {
+void run(CompareFlags& o) {
   Comparison comparison;
   comparison.targets = o.targets;
   std::set<std::string> names;
@@ -78,7 +78,7 @@ void run(Options& o) {
 }  // namespace
 
 void add_compare(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<CompareFlags>();
   CLI::App* c = app.add_subcommand("compare", "runs beside each other on the same photos, as a table and a page");
   c->add_option("runs", o->runs, "run folders; the others are measured against the first")
       ->required()

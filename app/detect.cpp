@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace rook::app {
 namespace {
 
-struct Options {
+struct DetectFlags {
   ModelOptions model;
   ComputeOptions compute;
   DetectionOptions detection;
@@ -71,7 +71,7 @@ void print(const fs::path& file, const io::Image& image, const std::vector<Detec
   }
 }
 
-void run(const Options& options) {
+void run(const DetectFlags& options) {
   const std::vector<fs::path> files = pictures_of(options.inputs);
   std::vector<fs::path> places;
   if (!options.out.empty()) {
@@ -108,7 +108,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_detect(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DetectFlags>();
   CLI::App* command = app.add_subcommand("detect", "find objects on pictures");
   options->model.add(*command);
   options->detection.add(*command, "best");

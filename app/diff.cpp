@@ -18,7 +18,7 @@ struct Side {
   std::string device, precision = "f32", conv;
 };
 
-struct Options {
+struct DiffFlags {
   ModelOptions model;
   Side a{.device = "cpu"}, b{.device = "auto"};
   std::string image, json, resize;
@@ -37,7 +37,7 @@ DiffSide side_of(const Side& side, const std::string& conv_cache) {
 }
 
 // The photo as the network takes it, in f32.
-std::vector<float> input_of(const Options& o, const Network& network, const Preprocess& preprocess, int width,
+std::vector<float> input_of(const DiffFlags& o, const Network& network, const Preprocess& preprocess, int width,
                             int height) {
   const io::Image image = io::read_image(o.image, network.channels);
   std::vector<float> pixels(static_cast<std::size_t>(width) * height * network.channels);
@@ -51,7 +51,7 @@ std::vector<float> input_of(const Options& o, const Network& network, const Prep
   return pixels;
 }
 
-void run(const Options& o) {
+void run(const DiffFlags& o) {
   Model model = o.model.read();
   const Network& network = *model.network;
   DiffOptions options{.a = side_of(o.a, o.conv_cache), .b = side_of(o.b, o.conv_cache), .train = o.train};
@@ -99,7 +99,7 @@ void add_side(CLI::App& app, const std::string& name, Side& side) {
 }  // namespace
 
 void add_diff(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DiffFlags>();
   CLI::App* c = app.add_subcommand("diff", "two devices or precisions beside each other, node by node");
   c->add_option("image", o->image, "the photo to run")->required();
   o->model.add(*c);

@@ -12,7 +12,7 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct EvalFlags {
   ModelOptions model;
   ComputeOptions compute;
   DetectionOptions detection;
@@ -21,7 +21,7 @@ struct Options {
   std::string json;
 };
 
-void run(const Options& options) {
+void run(const EvalFlags& options) {
   Model model = options.model.read();
   options.detection.apply(model.preprocess);
   io::Dataset dataset = options.data.read();
@@ -53,7 +53,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "measure a model on labelled photos");
   options->model.add(*command);
   options->data.add(*command, "valid");

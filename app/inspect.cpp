@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace rook::app {
 namespace {
 
-struct Options {
+struct InspectFlags {
   std::string model, json, image, out, cell;
   LoadOptions load;
   ComputeOptions compute;
@@ -27,7 +27,7 @@ struct Options {
 };
 
 // A model with weights, or a network alone (its cfg or its name), with random ones.
-Model read(const Options& o) {
+Model read(const InspectFlags& o) {
   const bool weights =
       o.model.find(':') != std::string::npos || o.model.ends_with(".safetensors") || fs::is_directory(o.model);
   return weights ? load_model(o.model, o.load) : make_model(find_cfg(o.model, {.lenient = o.load.lenient}), {}, 1);
@@ -58,7 +58,7 @@ const io::LabelledImage& find_photo(const io::Dataset& dataset, const fs::path& 
                           same_name ? "has more than one" : "has no labelled", photo.filename().string()));
 }
 
-void add_truths(InspectPhoto& photo, const Options& o, const std::vector<std::string>& names) {
+void add_truths(InspectPhoto& photo, const InspectFlags& o, const std::vector<std::string>& names) {
   std::optional<io::LabelledImage> labelled;
   if (o.data.data.empty()) {
     labelled = io::read_photo_labels(o.image, names);
@@ -75,14 +75,14 @@ void add_truths(InspectPhoto& photo, const Options& o, const std::vector<std::st
   for (const io::LabelBox& box : labelled->boxes) photo.truths.push_back({box.x, box.y, box.w, box.h, box.cls});
 }
 
-void check(const Options& o) {
+void check(const InspectFlags& o) {
   const bool wants_photo = !o.layers.empty() || !o.cell.empty() || !o.data.data.empty();
   if (o.image.empty() && wants_photo) throw Error("--layer, --cell and --data look at a photo: name one");
   if (!o.image.empty() && o.out.empty() && o.json.empty())
     throw Error(fmt::format("{}: say where the page goes, --out page.html, or the numbers, --json FILE", o.image));
 }
 
-void run(const Options& o) {
+void run(const InspectFlags& o) {
   check(o);
   Model model = read(o);
   o.detection.apply(model.preprocess);
@@ -109,7 +109,7 @@ void run(const Options& o) {
   if (!o.out.empty()) fmt::print("page: {}\n", o.out);
 }
 
-void add_options(CLI::App& c, Options& o) {
+void add_options(CLI::App& c, InspectFlags& o) {
   c.add_option("--model", o.model,
                "a run, a checkpoint, NETWORK.cfg:FILE.weights, or a network alone: a cfg file or one of ours")
       ->required();
@@ -145,7 +145,7 @@ void add_options(CLI::App& c, Options& o) {
 }  // namespace
 
 void add_inspect(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<InspectFlags>();
   o->detection.classes = "best";
   CLI::App* c = app.add_subcommand("inspect", "look inside a network: layers, and what they make of a photo");
   add_options(*c, *o);

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace rook::app {
 namespace {
 
-struct Options {
+struct LabelFlags {
   ModelOptions model;
   ComputeOptions compute;
   DetectionOptions detection;
@@ -31,7 +31,7 @@ struct Options {
 };
 
 // What the model sees on the photos that can be read, in their order; the others with their reason.
-void look(Review& review, const std::vector<fs::path>& files, const Model& model, const Options& o) {
+void look(Review& review, const std::vector<fs::path>& files, const Model& model, const LabelFlags& o) {
   DetectorOptions options = o.detection.detector(*model.network, o.compute);
   options.threshold = o.floor;
   options.best_class = false;
@@ -87,7 +87,7 @@ io::Dataset dataset_of(const Review& review, const std::string& split) {
 }
 
 // Everything, or nothing: into a folder beside `out` that then takes its name.
-void write(Review& review, const Options& o) {
+void write(Review& review, const LabelFlags& o) {
   const io::TemporaryFolder beside(o.out);
   const fs::path folder = beside.path() / "data";
   const io::Dataset dataset = dataset_of(review, o.split);
@@ -113,7 +113,7 @@ void write(Review& review, const Options& o) {
   if (error) throw Error(fmt::format("{}: cannot be made: {}", o.out, error.message()));
 }
 
-void run(const Options& o) {
+void run(const LabelFlags& o) {
   if (fs::exists(o.out) && !(fs::is_directory(o.out) && fs::is_empty(o.out)))
     throw Error(fmt::format("{}: exists and is not empty; name a new folder", o.out));
   if (!(o.floor > 0 && o.floor <= o.detection.conf))
@@ -144,7 +144,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_label(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<LabelFlags>();
   CLI::App* c = app.add_subcommand(
       "label",
       "propose boxes for photos without labels, the least certain photos first; exit status 1 when some could "

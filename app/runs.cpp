@@ -9,12 +9,12 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct RunsFlags {
   std::vector<std::string> folders{"runs"};
   std::string json;
 };
 
-void run(const Options& o) {
+void run(const RunsFlags& o) {
   std::vector<RunSummary> summaries;
   nlohmann::json json = nlohmann::json::array();
   for (const std::string& where : o.folders)
@@ -29,7 +29,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_runs(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<RunsFlags>();
   CLI::App* c = app.add_subcommand("runs", "list what was trained, with its figures");
   c->add_option("folders", o->folders, "run folders, or folders of them")->capture_default_str();
   c->add_option("--json", o->json, "write the table as JSON to a file, or to standard output (-)");

@@ -15,7 +15,7 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct ServeFlags {
   ModelOptions model;
   ComputeOptions compute;
   DetectionOptions detection;
@@ -51,7 +51,7 @@ class StopSignals {
   pthread_t waiter_ = pthread_self();
 };
 
-serve::ServiceOptions service_options(const Options& o, const Network& network) {
+serve::ServiceOptions service_options(const ServeFlags& o, const Network& network) {
   const DetectorOptions detector = o.detection.detector(network, o.compute);
   return {.batcher = {.detector = detector, .queue = o.queue},
           .defaults = {.conf = detector.threshold,
@@ -62,7 +62,7 @@ serve::ServiceOptions service_options(const Options& o, const Network& network) 
           .max_bytes = static_cast<std::size_t>(o.max_mb * (1 << 20))};
 }
 
-void run(Options& o) {
+void run(ServeFlags& o) {
   StopSignals signals;
   Model model = o.model.read();
   o.detection.apply(model.preprocess);
@@ -103,7 +103,7 @@ void run(Options& o) {
 }  // namespace
 
 void add_serve(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ServeFlags>();
   CLI::App* c = app.add_subcommand("serve", "answer photos with boxes over HTTP");
   o->detection.batch = 4;  // two cores have three quarters of their best throughput at 1, all of it at 4
   o->model.add(*c);

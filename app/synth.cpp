@@ -14,19 +14,19 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct SynthFlags {
   synth::ChessSetOptions set;
   std::string out, sheet;
   bool quiet = false;
 };
 
-void draw_sheet(const Options& o) {
+void draw_sheet(const SynthFlags& o) {
   constexpr int kImages = 12, kColumns = 4, kQuality = 82;
   io::write_image(o.sheet, synth::contact_sheet(o.set.picture, kImages, kColumns), kQuality);
   fmt::print("{} pictures beside each other: {}\n", kImages, o.sheet);
 }
 
-void draw_set(const Options& o) {
+void draw_set(const SynthFlags& o) {
   install_interrupt();
   const auto start = std::chrono::steady_clock::now();
   bool finished = false;
@@ -47,7 +47,7 @@ void draw_set(const Options& o) {
              clock_text(seconds), o.out);
 }
 
-void run(const Options& o) {
+void run(const SynthFlags& o) {
   if (o.out.empty() && o.sheet.empty())
     throw UsageError("nothing to do: name a folder with --out, or a picture with --sheet");
   if (!o.sheet.empty()) draw_sheet(o);
@@ -57,7 +57,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_synth(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<SynthFlags>();
   CLI::App* c = app.add_subcommand("synth", "render photos with exact labels");
   c->require_subcommand(1);
   CLI::App* chess = c->add_subcommand("chess", "chess positions: 12 classes, COCO and YOLO labels, split 70/20/10");

@@ -14,7 +14,7 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct TuneFlags {
   std::string model, arch, json, out;
   LoadOptions load;
   ComputeOptions compute;
@@ -24,7 +24,7 @@ struct Options {
   bool train = false, list = false;
 };
 
-std::unique_ptr<Network> network_of(const Options& o) {
+std::unique_ptr<Network> network_of(const TuneFlags& o) {
   if (!o.model.empty()) return load_model(o.model, o.load).network;
   if (o.arch.empty()) throw Error("rook tune: say which network, with --model or --arch; rook tune --help shows how");
   io::Cfg cfg = find_cfg(o.arch, {});
@@ -33,7 +33,7 @@ std::unique_ptr<Network> network_of(const Options& o) {
 }
 
 // Of all batches: detection's, then with --train those of a training.
-std::vector<ConvProblem> problems_of(const Options& o, const Network& network) {
+std::vector<ConvProblem> problems_of(const TuneFlags& o, const Network& network) {
   const int width = o.size ? o.size : network.width, height = o.size ? o.size : network.height;
   std::vector<ConvProblem> problems;
   for (const int batch : o.batches)
@@ -67,7 +67,7 @@ std::string others(const TunedProblem& tuned, const MeasuredConv& measured) {
   return text;
 }
 
-nlohmann::json to_json(const TunedProblem& tuned, const MeasuredConv& measured) {
+nlohmann::json entry_json(const TunedProblem& tuned, const MeasuredConv& measured) {
   nlohmann::json rows = nlohmann::json::array();
   for (const Candidate& c : tuned.candidates) {
     rows.push_back({{"row", c.row}});
@@ -95,7 +95,7 @@ class OwnStream {
 
 class Tuning {
  public:
-  explicit Tuning(const Options& o) : o_(o), backend_(o.compute.backend()) {
+  explicit Tuning(const TuneFlags& o) : o_(o), backend_(o.compute.backend()) {
     if (backend_.name == "ref") throw Error("--device ref: has one convolution; take cpu, cuda or emu");
     if (!o_.compute.conv.empty() && !o_.list) throw Error("--conv: rook tune measures all; force one where it is used");
     if (o_.compute.conv_cache == "none" && !o_.list)
@@ -114,7 +114,7 @@ class Tuning {
   void print_row(std::size_t index, const TunedProblem& tuned, const MeasuredConv& measured);
   void finish(const std::vector<MeasuredConv>& all);
 
-  const Options& o_;
+  const TuneFlags& o_;
   const Backend& backend_;
   std::filesystem::path file_;
   std::unique_ptr<Network> network_;
@@ -170,7 +170,7 @@ void Tuning::measure() {
     if (all.back().rows.empty())
       throw Error(fmt::format("{}: no implementation is right: {}; nothing was written", describe(problems_[i]),
                               others(tuned, all.back())));
-    rows_.push_back(to_json(tuned, all.back()));
+    rows_.push_back(entry_json(tuned, all.back()));
     unsteady_ += std::any_of(tuned.candidates.begin(), tuned.candidates.end(), [](auto& c) { return c.unsteady; });
     print_row(i, tuned, all.back());
   }
@@ -201,7 +201,7 @@ void Tuning::finish(const std::vector<MeasuredConv>& all) {
         unsteady_, problems_.size(), 100 * (kUnsteady - 1));
 }
 
-void run(const Options& o) {
+void run(const TuneFlags& o) {
   install_interrupt();
   Tuning tuning(o);
   o.list ? tuning.list() : tuning.measure();
@@ -210,7 +210,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_tune(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TuneFlags>();
   CLI::App* c = app.add_subcommand("tune", "measure which convolution is fastest, for all commands to use");
   CLI::Option* model = c->add_option("--model", o->model, "a run, a checkpoint, or NETWORK.cfg:FILE.weights");
   c->add_option("--arch", o->arch, "a network alone: a cfg file or one of ours")->excludes(model);

@@ -80,7 +80,7 @@ void save(const std::string& to, const Model& model, int layers, const Storage& 
     checkpoint.preprocess = model.preprocess;
     checkpoint.note = storage.note;
     checkpoint.half = storage.half;
-    checkpoint.state = {{"darknet", to_json(model.header)},
+    checkpoint.state = {{"darknet", rook::to_json(model.header)},
                         {"config", {{"width", model.network->width}, {"height", model.network->height}}}};
     const auto values = std::as_const(*model.params).values();
     checkpoint.values.assign(values.begin(), values.end());
@@ -114,13 +114,13 @@ void convert(const std::string& from, const std::string& to, const LoadOptions& 
 void add_weights(CLI::App& app) {
   CLI::App* command = app.add_subcommand("weights", "look at weights, convert them, cut them for transfer learning");
   command->require_subcommand(1);
-  struct Options {
+  struct WeightsFlags {
     std::string from, to, json;
     int layers = 0;
     LoadOptions load;
     Storage storage;
   };
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<WeightsFlags>();
   const auto common = [options](CLI::App* sub) {
     sub->add_option("model", options->from, "a run folder, a checkpoint, or NETWORK.cfg:FILE.weights")->required();
     sub->add_option("--names", options->load.names_file, "class names, one per line, where the weights have none");

@@ -7,9 +7,13 @@ if(ROOK_EMU)
     set(wrapper ${PROJECT_BINARY_DIR}/emu/${name}.emu.cpp)
     file(GENERATE OUTPUT ${wrapper} CONTENT "#include \"kernels/${name}.cu\"\n")
     list(APPEND emu_sources ${wrapper})
+    if(name MATCHES "^conv_")  # each row of the convolutions has functions of the same names
+      set_source_files_properties(${wrapper} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
   endforeach()
   file(GLOB emu_machine CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/emu/*.cpp)
   add_library(rook_emu STATIC ${emu_sources} ${emu_machine})
+  set_target_properties(rook_emu PROPERTIES UNITY_BUILD ${ROOK_UNITY} UNITY_BUILD_BATCH_SIZE 6)
   target_include_directories(rook_emu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/emu/include)
   target_link_libraries(rook_emu PUBLIC rook_kernels Boost::context PRIVATE rook_watched)
   target_compile_options(rook_emu PRIVATE -Wno-unknown-pragmas)  # "unroll" is nvcc's

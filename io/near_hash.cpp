@@ -11,7 +11,7 @@
 namespace rook::io {
 namespace {
 
-constexpr int kDigits = 16;  // of a word
+constexpr int kWordDigits = 16;  // of a word
 constexpr int kThumbnailSide = 32;
 
 // Of 255. Below it lies what rounding and compressing make of even areas.
@@ -102,9 +102,9 @@ std::string to_text(const NearHash& hash) {
 
 std::optional<NearHash> near_hash_from_text(std::string_view text) {
   NearHash hash;
-  if (text.size() != hash.words.size() * kDigits) return std::nullopt;
+  if (text.size() != hash.words.size() * kWordDigits) return std::nullopt;
   for (std::size_t i = 0; i < hash.words.size(); ++i) {
-    const char *begin = text.data() + i * kDigits, *end = begin + kDigits;
+    const char *begin = text.data() + i * kWordDigits, *end = begin + kWordDigits;
     const auto [rest, failure] = std::from_chars(begin, end, hash.words[i], 16);
     if (failure != std::errc() || rest != end) return std::nullopt;
   }

@@ -17,7 +17,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view kBeforeHash = ",\n \"sha256\": \"", kAfterHash = "\"\n}\n";
-constexpr std::size_t kDigits = 64, kSeal = kBeforeHash.size() + kDigits + kAfterHash.size();
+constexpr std::size_t kHashDigits = 64, kSeal = kBeforeHash.size() + kHashDigits + kAfterHash.size();
 
 // One element per line; deeper values stay on that line.
 std::string list_text(const nlohmann::ordered_json& list) {
@@ -63,7 +63,7 @@ json unseal_json(std::string_view text, const std::string& name) {
   if (!seal.starts_with(kBeforeHash) || !seal.ends_with(kAfterHash))
     throw Error(fmt::format(
         "{}: was cut off, or edited: its checksum does not stand at its end; restore it from a copy", name));
-  if (content_hash(content) != seal.substr(kBeforeHash.size(), kDigits))
+  if (content_hash(content) != seal.substr(kBeforeHash.size(), kHashDigits))
     throw Error(fmt::format("{}: is damaged, or was edited: its checksum fits no more; restore it from a copy", name));
   json object = parse_without_repeats(text, name);
   object.erase("sha256");

@@ -12,14 +12,14 @@
 namespace rook::ROOK_GPU {
 namespace {
 
-constexpr int kThreads = 1024;
+constexpr int kDecodeThreads = 1024;
 constexpr int kPerThread = 4;  // anchor cells of a tile for each thread: loads in flight
-constexpr int kTile = kThreads * kPerThread;
+constexpr int kDecodeTile = kDecodeThreads * kPerThread;
 
 struct DecodeShared {
   WarpResults<int> sums;
-  std::int32_t candidate[kTile];  // anchor cells of the tile that may hold an object, rising
-  std::int32_t place[kTile];      // detections of each; then of those before it
+  std::int32_t candidate[kDecodeTile];  // anchor cells of the tile that may hold an object, rising
+  std::int32_t place[kDecodeTile];      // detections of each; then of those before it
 };
 
 // A box that a warp has decoded, and what its class probabilities are multiplied with.
@@ -132,7 +132,7 @@ __device__ int for_each_class(const HeadDecode& args, const Candidate& found, co
   return count;
 }
 
-// Anchor cells [first, first + kTile) whose objectness is above the cutoff go to s.candidate; returns how many.
+// Anchor cells [first, first + kDecodeTile) whose objectness is above the cutoff go to s.candidate; returns how many.
 template <class T>
 __device__ int filter_tile(const HeadDecode& args, std::int64_t first_pixel, int first, float cutoff, DecodeShared& s) {
   const int slots = args.logits.h * args.logits.w * args.head.anchors, objectness = objectness_entry(args.head.kind);
@@ -172,13 +172,13 @@ __device__ int place_detections(int candidates, DecodeShared& s) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) head_decode_kernel(HeadDecode args, float cutoff) {
+__global__ void __launch_bounds__(kDecodeThreads) head_decode_kernel(HeadDecode args, float cutoff) {
   auto& s = block_shared<DecodeShared>();
-  const int image = static_cast<int>(blockIdx.x), warps = kThreads / kWarp;
+  const int image = static_cast<int>(blockIdx.x), warps = kDecodeThreads / kWarp;
   const std::int64_t first_pixel = std::int64_t{image} * args.logits.h * args.logits.w;
   const int slots = args.logits.h * args.logits.w * args.head.anchors;
   int count = args.counts[image];
-  for (int first = 0; first < slots; first += kTile) {
+  for (int first = 0; first < slots; first += kDecodeTile) {
     const int candidates = filter_tile<T>(args, first_pixel, first, cutoff, s);
     if (candidates == 0) continue;
     for (int i = warp(); i < candidates; i += warps) {
@@ -213,8 +213,8 @@ void head_decode(const HeadDecode& args, Stream stream) {
   const float cutoff = output_cutoff(args.threshold, args.head.new_coords);
   with_storage("head_decode", args.logits.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
-    launch(stream, {.blocks = static_cast<unsigned>(args.logits.n), .threads = kThreads}, head_decode_kernel<T>, args,
-           cutoff);
+    launch(stream, {.blocks = static_cast<unsigned>(args.logits.n), .threads = kDecodeThreads}, head_decode_kernel<T>,
+           args, cutoff);
   });
 }
 

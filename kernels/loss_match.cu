@@ -6,7 +6,7 @@
 namespace rook::ROOK_GPU {
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kMatchThreads = 128;
 
 struct MatchShared {
   WarpResults<int> ints;
@@ -79,21 +79,21 @@ __device__ Assigned assign(const LossCall& call, const LossHead& head, int image
 }
 
 // Block (head, image).
-__global__ void __launch_bounds__(kThreads, 1) match_kernel(const __grid_constant__ LossCall call) {
+__global__ void __launch_bounds__(kMatchThreads, 1) match_kernel(const __grid_constant__ LossCall call) {
   auto& s = block_shared<MatchShared>();
   const int h = static_cast<int>(blockIdx.x), image = static_cast<int>(blockIdx.y);
   const int count = given_truths(call, image), first = static_cast<int>(threadIdx.x);
   const Truth* truths = truths_at(call, image);
   int listed = count;  // the first truth with x == 0 ends darknet's list
 #pragma unroll 1
-  for (int t = first; call.args.mode == LossMode::darknet && t < count; t += kThreads) {
+  for (int t = first; call.args.mode == LossMode::darknet && t < count; t += kMatchThreads) {
     if (truths[t].x == 0 && t < listed) listed = t;
   }
   listed = block_reduce<Min>(listed, s.ints, count);
   Assigned* assigned = assigned_at(call, image, h);
   int positives = 0, unmatched = 0;
 #pragma unroll 1
-  for (int t = first; t < count; t += kThreads) {
+  for (int t = first; t < count; t += kMatchThreads) {
     const Assigned here = t < listed ? assign(call, call.heads[h], image, truths[t]) : Assigned{-1, 0};
     assigned[t] = here;
     positives += __popc(here.anchors);
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads, 1) match_kernel(const __grid_constan
 
 void match_truths(const LossCall& call, const LaunchSite& site) {
   const unsigned heads = static_cast<unsigned>(call.head_count), images = static_cast<unsigned>(call.images);
-  launch(site, {.blocks = {heads, images}, .threads = kThreads}, match_kernel, call);
+  launch(site, {.blocks = {heads, images}, .threads = kMatchThreads}, match_kernel, call);
 }
 
 }  // namespace rook::ROOK_GPU

@@ -6,7 +6,7 @@
 namespace rook::ROOK_GPU {
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kSumThreads = 128;
 
 struct SumShared {
   WarpResults<double> doubles;
@@ -39,20 +39,20 @@ __device__ bool is_lost(const LossCall& call, int image, int truth) {
 }
 
 // Block (head, image): the image's sums under the head.
-__global__ void __launch_bounds__(kThreads) sum_image_kernel(const __grid_constant__ LossCall call) {
+__global__ void __launch_bounds__(kSumThreads) sum_image_kernel(const __grid_constant__ LossCall call) {
   auto& s = block_shared<SumShared>();
   const int h = static_cast<int>(blockIdx.x), image = static_cast<int>(blockIdx.y);
   const LossSums* partial =
       call.partial + call.first_tile[h] + static_cast<unsigned>(image) * static_cast<unsigned>(call.tiles[h]);
   LossSums mine;
-  for (int i = static_cast<int>(threadIdx.x); i < call.tiles[h]; i += kThreads) mine.add(partial[i]);
+  for (int i = static_cast<int>(threadIdx.x); i < call.tiles[h]; i += kSumThreads) mine.add(partial[i]);
   LossSums sum = sum_of_block(mine, s);
   const AssignedCount count = call.counts[image * call.head_count + h];
   sum.positives = count.positives;
   sum.unmatched = count.unmatched;
   if (call.args.mode == LossMode::darknet) sum.assigned = count.positives;
   long long lost = 0;
-  for (int t = static_cast<int>(threadIdx.x); h == 0 && t < given_truths(call, image); t += kThreads) {
+  for (int t = static_cast<int>(threadIdx.x); h == 0 && t < given_truths(call, image); t += kSumThreads) {
     lost += is_lost(call, image, t);
   }
   lost = block_sum(lost, s.integers);
@@ -63,17 +63,17 @@ __global__ void __launch_bounds__(kThreads) sum_image_kernel(const __grid_consta
 }
 
 // One block: the batch.
-__global__ void __launch_bounds__(kThreads) sum_batch_kernel(const __grid_constant__ LossCall call) {
+__global__ void __launch_bounds__(kSumThreads) sum_batch_kernel(const __grid_constant__ LossCall call) {
   auto& s = block_shared<SumShared>();
   const int first = static_cast<int>(threadIdx.x), heads = call.head_count;
   for (int h = 0; h < heads; ++h) {
     LossSums mine;
-    for (int n = first; n < call.images; n += kThreads) mine.add(call.sums[n * heads + h]);
+    for (int n = first; n < call.images; n += kSumThreads) mine.add(call.sums[n * heads + h]);
     const LossSums sum = sum_of_block(mine, s);
     if (threadIdx.x == 0) call.totals[h] = sum;
   }
   long long truths = 0, lost = 0;
-  for (int n = first; n < call.images; n += kThreads) {
+  for (int n = first; n < call.images; n += kSumThreads) {
     truths += given_truths(call, n);
     lost += call.lost[n];
   }
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads) sum_batch_kernel(const __grid_consta
                           call.args.parts);
   }
   __syncthreads();
-  for (int n = first; call.args.image_loss != nullptr && n < call.images; n += kThreads) {
+  for (int n = first; call.args.image_loss != nullptr && n < call.images; n += kSumThreads) {
     double sum = 0;
     for (int h = 0; h < heads; ++h) {
       const LossSums& of = call.sums[n * heads + h];
@@ -100,8 +100,8 @@ __global__ void __launch_bounds__(kThreads) sum_batch_kernel(const __grid_consta
 
 void sum_tiles(const LossCall& call, const LaunchSite& site) {
   const unsigned heads = static_cast<unsigned>(call.head_count), images = static_cast<unsigned>(call.images);
-  if (images > 0) launch(site, {.blocks = {heads, images}, .threads = kThreads}, sum_image_kernel, call);
-  launch(site, {.blocks = 1, .threads = kThreads}, sum_batch_kernel, call);
+  if (images > 0) launch(site, {.blocks = {heads, images}, .threads = kSumThreads}, sum_image_kernel, call);
+  launch(site, {.blocks = 1, .threads = kSumThreads}, sum_batch_kernel, call);
 }
 
 }  // namespace rook::ROOK_GPU

@@ -66,10 +66,10 @@ template <class T>
 __device__ void clear_pixels(const Tensor& t, std::int64_t first, int pixels) {
   T* start = static_cast<T*>(t.data) + first * t.pitch;
   if (t.pitch == t.c) {
-    clear_run(start, pixels * t.c, static_cast<int>(threadIdx.x), kTileThreads);
+    clear_run(start, pixels * t.c, static_cast<int>(threadIdx.x), kLossThreads);
     return;
   }
-  for (int p = warp(); p < pixels; p += kTileThreads / kWarp) clear_run(start + p * t.pitch, t.c, lane(), kWarp);
+  for (int p = warp(); p < pixels; p += kLossThreads / kWarp) clear_run(start + p * t.pitch, t.c, lane(), kWarp);
 }
 
 // The best IoU of `box` with a truth of the image, and whether a truth took this anchor cell. All threads take part.
@@ -116,7 +116,7 @@ __device__ __forceinline__ double scale_of(const LossCall& call, TileShared& s) 
 }
 
 template <class Mode>
-__global__ void __launch_bounds__(kTileThreads) background_kernel(const __grid_constant__ LossCall call) {
+__global__ void __launch_bounds__(kLossThreads) background_kernel(const __grid_constant__ LossCall call) {
   auto& s = block_shared<TileShared>();
   const Tile tile = tile_of(call, blockIdx.x);
   const LossHead& head = call.heads[tile.head];
@@ -138,9 +138,9 @@ __global__ void __launch_bounds__(kTileThreads) background_kernel(const __grid_c
   __syncthreads();  // dlogits is clear
   LossSums sums;
   const bool open = inside && mode.cell(slot, activated(head.head, slot.output[4]), best, taken, sums);
-  if (open) call.best_iou[std::int64_t{blockIdx.x} * kTileThreads + thread] = best;
+  if (open) call.best_iou[std::int64_t{blockIdx.x} * kLossThreads + thread] = best;
   const unsigned bits = __ballot_sync(kFullMask, open);
-  if (lane() == 0) call.open[blockIdx.x * kTileWarps + warp()] = bits;
+  if (lane() == 0) call.open[blockIdx.x * kLossWarps + warp()] = bits;
   const int opened = __syncthreads_count(open);
   LossSums total;
   total.objectness = block_sum(sums.objectness, s.doubles);
@@ -156,8 +156,8 @@ __global__ void __launch_bounds__(kTileThreads) background_kernel(const __grid_c
 template <class Mode>
 __global__ void __launch_bounds__(kOpenThreads) open_kernel(const __grid_constant__ LossCall call, int rows) {
   auto& s = block_shared<TileShared>();
-  const unsigned* open = call.open + blockIdx.x * kTileWarps;
-  const bool any = lane() < kTileWarps && open[lane()] != 0;
+  const unsigned* open = call.open + blockIdx.x * kLossWarps;
+  const bool any = lane() < kLossWarps && open[lane()] != 0;
   if (__any_sync(kFullMask, any) == 0) return;  // the same for the whole block
   const Tile tile = tile_of(call, blockIdx.x);
   const LossHead& head = call.heads[tile.head];
@@ -165,11 +165,11 @@ __global__ void __launch_bounds__(kOpenThreads) open_kernel(const __grid_constan
   const Mode mode(call, head, scale_of<Mode>(call, s));
   LossSums sums;
   int turn = 0;
-  for (int word = 0; word < kTileWarps; ++word) {
+  for (int word = 0; word < kLossWarps; ++word) {
     for (unsigned left = open[word]; left != 0; left &= left - 1, ++turn) {
       if (turn % rows != warp()) continue;
       const int i = word * kWarp + __ffs(left) - 1, index = tile.first_pixel * head.head.anchors + i;
-      const float best = call.best_iou[std::int64_t{blockIdx.x} * kTileThreads + i];
+      const float best = call.best_iou[std::int64_t{blockIdx.x} * kLossThreads + i];
       mode.positive(loss_slot(head, tile.head, tile.image, index), best, row, sums);
     }
   }
@@ -190,7 +190,7 @@ void launch_tiles(const LossCall& call, const LaunchSite& site) {
   const std::int64_t row = std::int64_t{call.heads[0].head.classes} * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t rows = std::clamp<std::int64_t>(kRoom / row, 1, kOpenThreads / kWarp);
   const unsigned tiles = call.first_tile[call.head_count];
-  launch(site, {.blocks = tiles, .threads = kTileThreads}, background_kernel<Mode>, call);
+  launch(site, {.blocks = tiles, .threads = kLossThreads}, background_kernel<Mode>, call);
   launch(site, {.blocks = tiles, .threads = kOpenThreads, .shared = static_cast<std::size_t>(rows * row)},
          open_kernel<Mode>, call, static_cast<int>(rows));
 }

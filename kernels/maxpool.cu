@@ -72,8 +72,8 @@ __global__ void maxpool_kernel(MaxPoolForward args, PoolAxes axes) {
 // ---- maximum at stride 1: of each row of a window first, then of the rows. The first of equals of the first row is
 // the first of the window, so values and taps are those of maxpool_kernel.
 
-constexpr int kTileThreads = 256;
-constexpr int kTile = 16;  // outputs per side, at most
+constexpr int kMaxpoolThreads = 256;
+constexpr int kMaxpoolSide = 16;  // outputs per side, at most
 // Vectors of N channels per block: 64 bytes, or 16 channels one by one.
 template <int N>
 inline constexpr int kTileLanes = N == 1 ? 16 : 4;
@@ -85,9 +85,9 @@ struct PoolTile {
 
 // Three blocks per multiprocessor: told nothing, ptxas settles on 64 registers and spills.
 template <class T, int N, bool kTaps>
-__global__ void __launch_bounds__(kTileThreads, 3)
+__global__ void __launch_bounds__(kMaxpoolThreads, 3)
     maxpool_tiled_kernel(MaxPoolForward args, PoolAxes axes, PoolTile tile) {
-  constexpr int kLanes = kTileLanes<N>, kChannels = kLanes * N, kSlots = kTileThreads / kLanes;
+  constexpr int kLanes = kTileLanes<N>, kChannels = kLanes * N, kSlots = kMaxpoolThreads / kLanes;
   const int in_chunk = static_cast<int>(threadIdx.x % kLanes) * N, slot = static_cast<int>(threadIdx.x / kLanes);
   const int c = static_cast<int>(blockIdx.x) * kChannels + in_chunk;
   const bool active = c < args.y.c;
@@ -230,9 +230,9 @@ bool overlaps_widely(const PoolGeometry& g) {
   return windows_per_pixel(g) >= 16 && g.size_h <= 64 && g.size_w <= 64;
 }
 
-// Tiles of at most kTile x kTile, as equal as can be.
+// Tiles of at most kMaxpoolSide x kMaxpoolSide, as equal as can be.
 PoolTile tile_of(const Tensor& t) {
-  const int down = (t.h + kTile - 1) / kTile, across = (t.w + kTile - 1) / kTile;
+  const int down = (t.h + kMaxpoolSide - 1) / kMaxpoolSide, across = (t.w + kMaxpoolSide - 1) / kMaxpoolSide;
   return {
       .h = (t.h + down - 1) / down, .w = (t.w + across - 1) / across, .tiles_across = across, .tiles = down * across};
 }
@@ -261,7 +261,8 @@ void launch_maxpool(const MaxPoolForward& args, Stream stream) {
       constexpr int kChannels = kTileLanes<kN> * kN;
       const PoolTile tile = tile_of(args.y);
       const std::size_t places = static_cast<std::size_t>(tile.h + args.geometry.size_h - 1) * tile.w * kChannels;
-      launch(stream, grid_of(operation, args.y, tile, kChannels, kTileThreads, places * (sizeof(T) + (kTaps ? 1 : 0))),
+      launch(stream,
+             grid_of(operation, args.y, tile, kChannels, kMaxpoolThreads, places * (sizeof(T) + (kTaps ? 1 : 0))),
              maxpool_tiled_kernel<T, kN, kTaps>, args, axes, tile);
     } else {
       launch(stream, grid_over(operation, args.y, kN), maxpool_kernel<T, kN, kTaps>, args, axes);

@@ -13,10 +13,10 @@
 namespace rook::ROOK_GPU {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kStepThreads = 256;
 constexpr int kBlocks = 512;  // enough for any device, and part of the order in which a norm is summed
 constexpr int kWidth = 4;     // floats read at once
-constexpr std::int64_t kChunk = 16 * kThreads;  // elements
+constexpr std::int64_t kChunk = 16 * kStepThreads;  // elements
 
 struct Segments {
   const ParamSegment* list;  // [count], ascending, without overlap
@@ -45,7 +45,7 @@ __device__ __forceinline__ int find_segment(const Segments& segments, int first,
 template <class F>
 __device__ __forceinline__ void for_elements(std::int64_t begin, std::int64_t end, bool vectors, F f) {
   const std::int64_t aligned = begin / kWidth * kWidth;
-  for (std::int64_t i = aligned + threadIdx.x * kWidth; i < end; i += kThreads * kWidth) {
+  for (std::int64_t i = aligned + threadIdx.x * kWidth; i < end; i += kStepThreads * kWidth) {
     if (vectors && i >= begin && i + kWidth <= end) {
       f(std::integral_constant<int, kWidth>{}, i);
     } else {
@@ -95,7 +95,7 @@ __device__ __forceinline__ PartialNorm reduce_norm(double sum, std::int32_t bad)
 }
 
 // gradient [arena], partials [kBlocks]
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kStepThreads)
     partial_norm_kernel(const float* gradient, Segments segments, PartialNorm* partials, bool vectors) {
   double sum = 0;
   std::int32_t bad = -1;
@@ -115,11 +115,11 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) partials[blockIdx.x] = result;
 }
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kStepThreads)
     total_norm_kernel(const PartialNorm* partials, double* sum_of_squares, std::int32_t* bad_segment) {
   double sum = 0;
   std::int32_t bad = -1;
-  for (int i = static_cast<int>(threadIdx.x); i < kBlocks; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kBlocks; i += kStepThreads) {
     sum += partials[i].sum;
     bad = max(bad, partials[i].bad);
   }
@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // ---- updates
 
-__global__ void __launch_bounds__(kThreads) sgd_kernel(SgdUpdate given, Segments segments, bool vectors) {
+__global__ void __launch_bounds__(kStepThreads) sgd_kernel(SgdUpdate given, Segments segments, bool vectors) {
   if (is_spoilt(given.step)) return;
   const SgdUpdate args = with_step(given);
   for_parts(segments, [&](int segment, std::int64_t begin, std::int64_t end) {
@@ -158,7 +158,7 @@ struct Corrections {
   float first, second;
 };
 
-__global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWUpdate given, Segments segments, bool vectors) {
+__global__ void __launch_bounds__(kStepThreads) adamw_kernel(AdamWUpdate given, Segments segments, bool vectors) {
   const AdamWUpdate args = with_step(given);
   auto& corrections = block_shared<Corrections>();
   if (threadIdx.x == 0) {
@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWUpdate given, Segm
   });
 }
 
-__global__ void __launch_bounds__(kThreads) ema_kernel(EmaUpdate given, bool vectors) {
+__global__ void __launch_bounds__(kStepThreads) ema_kernel(EmaUpdate given, bool vectors) {
   if (is_spoilt(given.step)) return;
   const float decay = with_step(given).decay;
   for (std::int64_t low = blockIdx.x * kChunk; low < given.count; low += gridDim.x * kChunk) {
@@ -225,9 +225,9 @@ void gradient_norm(const GradientNorm& args, Stream stream) {
   check(args.gradient && args.sum_of_squares && args.bad_segment, operation, "a parameter pointer is null");
   check(args.workspace != nullptr, operation, "there is no workspace; give it gradient_norm_workspace(args) bytes");
   auto* const partials = static_cast<PartialNorm*>(args.workspace);
-  launch(stream, {.blocks = kBlocks, .threads = kThreads}, partial_norm_kernel, args.gradient,
+  launch(stream, {.blocks = kBlocks, .threads = kStepThreads}, partial_norm_kernel, args.gradient,
          segments_of(args.segments), partials, are_aligned({args.gradient}));
-  launch(stream, {.threads = kThreads}, total_norm_kernel, partials, args.sum_of_squares, args.bad_segment);
+  launch(stream, {.threads = kStepThreads}, total_norm_kernel, partials, args.sum_of_squares, args.bad_segment);
 }
 
 std::size_t gradient_norm_workspace(const GradientNorm&) {
@@ -236,20 +236,20 @@ std::size_t gradient_norm_workspace(const GradientNorm&) {
 
 void sgd_update(const SgdUpdate& args, Stream stream) {
   check(args.weights && args.gradient && args.velocity, "sgd_update", "a parameter pointer is null");
-  launch(stream, {.blocks = kBlocks, .threads = kThreads}, sgd_kernel, args, segments_of(args.segments),
+  launch(stream, {.blocks = kBlocks, .threads = kStepThreads}, sgd_kernel, args, segments_of(args.segments),
          are_aligned({args.weights, args.gradient, args.velocity}));
 }
 
 void adamw_update(const AdamWUpdate& args, Stream stream) {
   check(args.weights && args.gradient && args.m && args.v, "adamw_update", "a parameter pointer is null");
   check(args.step || args.optimizer_step >= 1, "adamw_update", "steps count from 1");
-  launch(stream, {.blocks = kBlocks, .threads = kThreads}, adamw_kernel, args, segments_of(args.segments),
+  launch(stream, {.blocks = kBlocks, .threads = kStepThreads}, adamw_kernel, args, segments_of(args.segments),
          are_aligned({args.weights, args.gradient, args.m, args.v}));
 }
 
 void ema_update(const EmaUpdate& args, Stream stream) {
   check_args(args);
-  launch(stream, {.blocks = blocks_for(args.count, kChunk, kBlocks), .threads = kThreads}, ema_kernel, args,
+  launch(stream, {.blocks = blocks_for(args.count, kChunk, kBlocks), .threads = kStepThreads}, ema_kernel, args,
          are_aligned({args.average, args.value}));
 }
 

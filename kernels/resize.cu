@@ -9,7 +9,7 @@
 namespace rook::ROOK_GPU {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kResizeThreads = 256;
 constexpr int kChannels = 64;  // at most, per block
 constexpr int kLine = 4096;    // floats
 
@@ -67,7 +67,7 @@ __device__ __forceinline__ T from255(float value) {
 __device__ __forceinline__ void sum_rows(const Resize& args, const Taps& rows, int begin, int count, int channel,
                                          int channels, float* line) {
   const std::int64_t stride = std::int64_t{args.width} * args.channels;
-  for (int j = static_cast<int>(threadIdx.x); j < count * channels; j += kThreads) {
+  for (int j = static_cast<int>(threadIdx.x); j < count * channels; j += kResizeThreads) {
     const int pixel = j / channels, c = j - pixel * channels;
     const std::uint8_t* source =
         args.pixels + rows.first * stride + std::int64_t{begin + pixel} * args.channels + channel + c;
@@ -80,10 +80,10 @@ __device__ __forceinline__ void sum_rows(const Resize& args, const Taps& rows, i
 // pixels [height, width, channels], y [1, H, W, channels]; blocks: parts of a row, rows, groups of channels. Thread
 // t makes column t / channels of the part, channel t % channels of the group.
 template <class T>
-__global__ void __launch_bounds__(kThreads, 3) resize_kernel(Resize args, ResizePlacement placement) {
+__global__ void __launch_bounds__(kResizeThreads, 3) resize_kernel(Resize args, ResizePlacement placement) {
   float* line = block_shared<Line>().of;
   const int channel = static_cast<int>(blockIdx.z) * kChannels, channels = min(kChannels, args.channels - channel);
-  const int columns = kThreads / channels, first = static_cast<int>(blockIdx.x) * columns;
+  const int columns = kResizeThreads / channels, first = static_cast<int>(blockIdx.x) * columns;
   const int thread = static_cast<int>(threadIdx.x), c = thread % channels, column = first + thread / channels;
   const bool active = thread < columns * channels && column < args.y.w;
   // The columns of this part on the photo, counted from its left edge.
@@ -122,10 +122,10 @@ __global__ void __launch_bounds__(kThreads, 3) resize_kernel(Resize args, Resize
 
 template <class T>
 void launch_resize(const Resize& args, Stream stream) {
-  const int columns = kThreads / std::min(args.channels, kChannels);
+  const int columns = kResizeThreads / std::min(args.channels, kChannels);
   const dim3 blocks(blocks_for(args.y.w, columns), static_cast<unsigned>(std::min(args.y.h, 65535)),
                     static_cast<unsigned>((args.channels + kChannels - 1) / kChannels));
-  launch(stream, {.blocks = blocks, .threads = kThreads}, resize_kernel<T>, args, place_photo(args));
+  launch(stream, {.blocks = blocks, .threads = kResizeThreads}, resize_kernel<T>, args, place_photo(args));
 }
 
 }  // namespace

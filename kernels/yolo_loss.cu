@@ -143,8 +143,8 @@ LossCall loss_call(const YoloLoss& args) {
   call.counts = carver.take<AssignedCount>(images * heads);
   call.listed = carver.take<std::int32_t>(images);
   call.lost = carver.take<std::int32_t>(images);
-  call.open = carver.take<unsigned>(std::int64_t{call.first_tile[heads]} * kTileWarps);
-  call.best_iou = carver.take<float>(std::int64_t{call.first_tile[heads]} * kTileThreads);
+  call.open = carver.take<unsigned>(std::int64_t{call.first_tile[heads]} * kLossWarps);
+  call.best_iou = carver.take<float>(std::int64_t{call.first_tile[heads]} * kLossThreads);
   call.partial = carver.take<LossSums>(call.first_tile[heads]);
   call.sums = carver.take<LossSums>(images * heads);
   call.totals = carver.take<LossSums>(heads);

@@ -22,12 +22,12 @@ struct AssignedCount {
   std::int32_t positives, unmatched;  // anchor cells that truths took; truths without one
 };
 
-inline constexpr int kTileThreads = 256;
-inline constexpr int kTileWarps = kTileThreads / kWarp;
+inline constexpr int kLossThreads = 256;
+inline constexpr int kLossWarps = kLossThreads / kWarp;
 
 // Anchor cells are done in tiles of whole pixels, one thread each.
 inline int pixels_of_tile(const LossHead& head) {
-  return kTileThreads / head.head.anchors;
+  return kLossThreads / head.head.anchors;
 }
 
 // The arguments, and views into the workspace.
@@ -44,8 +44,8 @@ struct LossCall {
   AssignedCount* counts;  // [N, heads]
   std::int32_t* listed;   // [N] truths before the end of the list
   std::int32_t* lost;     // [N] truths that no head took
-  unsigned* open;         // [first_tile[heads], kTileWarps] bits of the cells that are not mere background
-  float* best_iou;        // [first_tile[heads], kTileThreads] of those, with any truth
+  unsigned* open;         // [first_tile[heads], kLossWarps] bits of the cells that are not mere background
+  float* best_iou;        // [first_tile[heads], kLossThreads] of those, with any truth
   LossSums* partial;      // [first_tile[heads]]
   LossSums* sums;         // [N, heads]
   LossSums* totals;       // [heads]

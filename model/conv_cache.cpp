@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* kFormat = "rook convolutions 1";
+constexpr const char* kCacheFormat = "rook convolutions 1";
 constexpr const char* kRookVersion = "rook 0.1.0";
 constexpr std::array kDirections{ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad};
 
@@ -114,8 +114,8 @@ std::vector<Section> read_sections(const fs::path& file) {
   reader.read(std::as_writable_bytes(std::span(text)));
   try {
     const json j = json::parse(text);
-    if (j.at("format").get<std::string>() != kFormat)
-      throw Error(fmt::format("its format is '{}' instead of '{}'", j.at("format").get<std::string>(), kFormat));
+    if (j.at("format").get<std::string>() != kCacheFormat)
+      throw Error(fmt::format("its format is '{}' instead of '{}'", j.at("format").get<std::string>(), kCacheFormat));
     for (const json& device : j.at("devices")) {
       sections.push_back({{device.at("device").get<std::string>(), device.at("versions").get<std::string>()}, {}});
       for (const json& conv : device.at("convolutions")) sections.back().convolutions.push_back(measured_from(conv));
@@ -210,7 +210,7 @@ void save_conv_cache(const fs::path& file, const ConvCacheKey& key, const std::v
     devices.push_back({{"device", s.key.device}, {"versions", s.key.versions}, {"convolutions", convolutions}});
   }
   const std::string text =
-      json{{"format", kFormat}, {"devices", devices}}.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+      json{{"format", kCacheFormat}, {"devices", devices}}.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
   if (file.has_parent_path()) {
     std::error_code code;
     fs::create_directories(file.parent_path(), code);

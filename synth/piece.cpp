@@ -3,7 +3,6 @@
 namespace rook::synth {
 namespace {
 
-constexpr float kPi = 3.14159265f;
 constexpr float kCell = 0.010f;   // of the tables, squares
 constexpr float kMargin = 0.12f;  // how far around the piece the tables reach
 constexpr float kNear = 0.0007f;  // what counts as a hit: a small part of a pixel

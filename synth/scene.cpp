@@ -3,7 +3,6 @@
 namespace rook::synth {
 namespace {
 
-constexpr float kPi = 3.14159265f;
 constexpr float kDegree = kPi / 180;
 
 // What the random numbers of a picture are for.

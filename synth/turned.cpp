@@ -5,8 +5,6 @@
 namespace rook::synth {
 namespace {
 
-constexpr float kPi = 3.14159265f;
-
 // Sizes of a common club set, in squares (2.25 inch): king 3.75 inch high, its foot 1.5 inch wide.
 struct Sizes {
   float foot;    // radius

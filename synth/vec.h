@@ -6,6 +6,8 @@
 
 namespace rook::synth {
 
+constexpr float kPi = 3.14159265f;
+
 struct Vec2 {
   float x = 0, y = 0;
 };

@@ -14,7 +14,7 @@ struct Hit {
 };
 
 // What a piece covers by itself.
-struct Layer {
+struct Cover {
   std::vector<Hit> hits;
   std::int64_t whole = 0;
   bool drawable = true;
@@ -66,8 +66,8 @@ class LocalRays {
   Vec3 origin_, right_, down_, corner_;
 };
 
-Layer cover(const Scene& scene, const Piece& piece) {
-  Layer layer;
+Cover cover(const Scene& scene, const Piece& piece) {
+  Cover layer;
   Rectangle area;
   if (!covered_rectangle(scene, piece, area)) {
     layer.drawable = false;
@@ -93,7 +93,7 @@ Layer cover(const Scene& scene, const Piece& piece) {
   return layer;
 }
 
-void compose(const std::vector<Layer>& layers, const std::vector<bool>& drawn, Visibility& visible) {
+void compose(const std::vector<Cover>& layers, const std::vector<bool>& drawn, Visibility& visible) {
   std::fill(visible.distance.begin(), visible.distance.end(), kMiss);
   std::fill(visible.piece.begin(), visible.piece.end(), kNobody);
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -167,7 +167,7 @@ Visibility find_visible(Scene& scene, float least_share) {
   const std::size_t samples = static_cast<std::size_t>(visible.width) * visible.height;
   visible.distance.resize(samples);
   visible.piece.resize(samples);
-  std::vector<Layer> layers;
+  std::vector<Cover> layers;
   std::vector<bool> drawn;
   for (const Piece& piece : scene.pieces) {
     layers.push_back(cover(scene, piece));

@@ -13,7 +13,7 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct BenchCompareFlags {
   std::string before, after, json;
   double percent = 5;
 };
@@ -85,7 +85,7 @@ Timings read(const std::string& path) {
   }
 }
 
-void run(const Options& o) {
+void run(const BenchCompareFlags& o) {
   const Timings before = read(o.before), after = read(o.after);
   nlohmann::json rows = nlohmann::json::array();
   int same = 0, regressions = 0, shared = 0;
@@ -122,7 +122,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_bench_compare(CLI::App& bench) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchCompareFlags>();
   CLI::App* c = bench.add_subcommand("compare", "what got faster or slower between two files of timings");
   c->add_option("before", o->before, "JSON of rook bench or of bench/results")->required();
   c->add_option("after", o->after, "the same, later")->required();

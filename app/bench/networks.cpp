@@ -27,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct BenchNetworksFlags {
   std::string arch = "yolov4-tiny", json;
   ComputeOptions compute;
   std::vector<int> batches{1};
@@ -37,7 +37,7 @@ struct Options {
 
 constexpr int kUntimed = 2;
 
-io::Cfg cfg_of(const Options& o) {
+io::Cfg cfg_of(const BenchNetworksFlags& o) {
   io::Cfg cfg = find_cfg(o.arch, {});
   if (o.classes > 0) cfg.set_classes(o.classes);
   return cfg;
@@ -112,7 +112,7 @@ void run_self(std::vector<std::string> arguments) {
 
 // From the start of a program to the boxes of its first photo: `rook detect` with a checkpoint and a PNG of the
 // network's size, files in the page cache.
-Timing time_starts(const Options& o, const Model& model, DType type, int width, int height) {
+Timing time_starts(const BenchNetworksFlags& o, const Model& model, DType type, int width, int height) {
   const TemporaryFolder folder;
   const fs::path checkpoint_file = folder.path() / "model.safetensors", picture = folder.path() / "picture.png";
   const auto values = model.params->values();
@@ -131,7 +131,7 @@ Timing time_starts(const Options& o, const Model& model, DType type, int width, 
   return time_calls(1, o.starts, [&] { run_self(command); });
 }
 
-nlohmann::json heading(const Options& o, const char* what, DType type, int width, int height) {
+nlohmann::json heading(const BenchNetworksFlags& o, const char* what, DType type, int width, int height) {
   nlohmann::json json = measured_on(o.compute.backend());
   json.update({{"bench", what},
                {"network", o.arch},
@@ -143,7 +143,8 @@ nlohmann::json heading(const Options& o, const char* what, DType type, int width
 }
 
 // Adds a row to the report and prints it.
-void report(const Options& o, nlohmann::json& result, int batch, const Timing& t, const nlohmann::json& more) {
+void report(const BenchNetworksFlags& o, nlohmann::json& result, int batch, const Timing& t,
+            const nlohmann::json& more) {
   nlohmann::json row = to_json(t);
   row.update({{"batch", batch}, {"images_per_s", batch / t.median}, {"peak_mb", peak_megabytes()}});
   row.update(more);
@@ -156,7 +157,7 @@ void report(const Options& o, nlohmann::json& result, int batch, const Timing& t
   result["rows"].push_back(std::move(row));
 }
 
-void bench_net(const Options& o) {
+void bench_net(const BenchNetworksFlags& o) {
   Model model = make_model(cfg_of(o), {}, 1);
   const DType type = o.compute.dtype(false);
   const int width = o.size ? o.size : model.network->width, height = o.size ? o.size : model.network->height;
@@ -216,7 +217,7 @@ nlohmann::json part_rates(Trainer& trainer, const Model& model, int batch, int s
 }
 
 // Whole training steps on synthetic photos: augmentation, forward, loss, backward, update, average.
-void bench_train(const Options& o) {
+void bench_train(const BenchNetworksFlags& o) {
   nlohmann::json result;
   for (const int batch : o.batches) {
     Model model = make_model(cfg_of(o), {}, 1);
@@ -247,7 +248,7 @@ void bench_train(const Options& o) {
   if (!o.json.empty()) write_json(o.json, result);
 }
 
-void add_common(CLI::App& c, const std::shared_ptr<Options>& o) {
+void add_common(CLI::App& c, const std::shared_ptr<BenchNetworksFlags>& o) {
   c.add_option("--arch", o->arch, "network: a cfg file or one of ours")->capture_default_str();
   c.add_option("--classes", o->classes, "classes of the heads (default: the cfg's)");
   c.add_option("--size", o->size, "side of the network's input (default: the cfg's)");
@@ -263,7 +264,7 @@ void add_common(CLI::App& c, const std::shared_ptr<Options>& o) {
 }  // namespace
 
 void add_bench_net(CLI::App& bench) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchNetworksFlags>();
   CLI::App* c = bench.add_subcommand("net", "inference: forward, decode and NMS");
   add_common(*c, o);
   c->add_option("--starts", o->starts, "how often to time a whole `rook detect`, from its start to its end")
@@ -278,7 +279,7 @@ void add_bench_net(CLI::App& bench) {
 }
 
 void add_bench_train(CLI::App& bench) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchNetworksFlags>();
   CLI::App* c = bench.add_subcommand("train", "whole training steps");
   add_common(*c, o);
   c->add_flag("--parts", o->parts,

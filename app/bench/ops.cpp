@@ -17,7 +17,7 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct BenchOpsFlags {
   std::string device = "auto", filter, json, markdown;
   std::vector<std::string> arch{"yolov4-tiny"}, types, rows;
   std::vector<int> batches{1, 8, 64};
@@ -31,7 +31,7 @@ constexpr int kConvSamples = 200;
 
 class OpsBench {
  public:
-  explicit OpsBench(const Options& o) : o_(o), backend_(find_backend(o.device)), limits_{.seconds = o.seconds} {
+  explicit OpsBench(const BenchOpsFlags& o) : o_(o), backend_(find_backend(o.device)), limits_{.seconds = o.seconds} {
     if (backend_.name == "ref")
       throw UsageError("--device ref: is what the others are compared with; take cpu, cuda or emu");
     for (const std::string& name : o.types) {
@@ -67,7 +67,7 @@ class OpsBench {
                std::optional<double> library);
   std::string markdown(const nlohmann::json& result) const;
 
-  const Options& o_;
+  const BenchOpsFlags& o_;
   const Backend& backend_;
   TimingLimits limits_;
   std::vector<DType> types_;
@@ -235,7 +235,7 @@ std::string OpsBench::markdown(const nlohmann::json& result) const {
   return text;
 }
 
-void list_cases(const Options& o) {
+void list_cases(const BenchOpsFlags& o) {
   std::vector<OpCase> cases = layer_cases();
   for (OpCase& c : training_cases()) cases.push_back(std::move(c));
   for (const OpCase& c : cases) fmt::print("{} {}\n", c.op, c.shape);
@@ -250,7 +250,7 @@ void list_cases(const Options& o) {
 }  // namespace
 
 void add_bench_ops(CLI::App& bench) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchOpsFlags>();
   CLI::App* c = bench.add_subcommand("ops", "each operation beside the device's ceilings, convolutions row by row");
   c->add_option("--filter", o->filter, "only cases whose name contains this");
   c->add_flag("--list", o->list, "names of the cases, without timing");

@@ -15,7 +15,7 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct DataAddFlags {
   StoreOptions store;
   DataOptions data;  // the folder and its --merge
   std::string name, split, only, shares = "70/20/10";
@@ -68,7 +68,7 @@ void print_duplicates(const io::AddReport& report, int most) {
   });
 }
 
-void print_result(const io::AddReport& report, const Options& o) {
+void print_result(const io::AddReport& report, const DataAddFlags& o) {
   print_duplicates(report, o.most);
   for (const std::string& name : report.new_classes) fmt::print("new class: {}\n", name);
   const io::StoreChange& change = report.change;
@@ -92,7 +92,7 @@ void print_result(const io::AddReport& report, const Options& o) {
   fmt::print("{}\n", text);
 }
 
-void add(const Options& o) {
+void add(const DataAddFlags& o) {
   const io::Store store = o.store.store();
   std::optional<Counter> counter;
   io::AddOptions options{.split = o.split,
@@ -124,7 +124,7 @@ void add(const Options& o) {
 }  // namespace
 
 void add_data_add(CLI::App& data) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataAddFlags>();
   CLI::App* c =
       data.add_subcommand("add", "add labelled photos to a data set: all of them, or none when one is faulty");
   c->add_option("name", o->name, "the data set")->required();

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace rook::app {
 namespace {
 
-struct Options {
+struct DataCheckFlags {
   DataOptions data;
   std::string json, draw;
   int samples = 12, most_faults = 20;
@@ -23,7 +23,7 @@ struct Options {
 };
 
 // Photos of each split, evenly spread over it, with their boxes.
-void draw_samples(const io::Dataset& dataset, const Options& o) {
+void draw_samples(const io::Dataset& dataset, const DataCheckFlags& o) {
   fs::create_directories(o.draw);
   int drawn = 0;
   for (const io::Split& split : dataset.splits) {
@@ -49,7 +49,7 @@ void draw_samples(const io::Dataset& dataset, const Options& o) {
   fmt::print("{} photos with boxes drawn: {}\n", drawn, o.draw);
 }
 
-void check(const Options& o) {
+void check(const DataCheckFlags& o) {
   if (!o.labels.models.empty()) return check_labels(o.data, o.labels, o.json, o.draw);
   const io::Dataset dataset = o.data.read(true);
   const io::Census census = io::take_census(dataset);
@@ -72,7 +72,7 @@ void check(const Options& o) {
 }  // namespace
 
 void add_data_check(CLI::App& data) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataCheckFlags>();
   CLI::App* checks = data.add_subcommand(
       "check", "census and every fault, with file and line; exit status 1 when boxes or photos must be left out");
   checks->add_option("data", o->data.data, "folder or file of labelled photos, or a data set")->required();

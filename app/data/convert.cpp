@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace rook::app {
 namespace {
 
-struct Options {
+struct DataConvertFlags {
   DataOptions data;
   std::string out, format = "coco", resize;
 };
@@ -38,7 +38,7 @@ void resize_photos(io::Dataset& dataset, const fs::path& folder, int width, int 
     }
 }
 
-void convert(const Options& o) {
+void convert(const DataConvertFlags& o) {
   if (fs::exists(o.out) && !fs::is_empty(o.out))
     throw Error(fmt::format("{}: exists and is not empty; name a new folder", o.out));
   std::optional<io::TemporaryFolder> photos;
@@ -55,7 +55,7 @@ void convert(const Options& o) {
 }  // namespace
 
 void add_data_convert(CLI::App& data) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataConvertFlags>();
   CLI::App* converts = data.add_subcommand("convert", "write the data set in another format");
   converts->add_option("data", o->data.data, "folder or file of labelled photos, or a data set")->required();
   converts->add_option("--store", o->data.store, "folder where data sets live (default: $ROOK_DATA, else data)");

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Options {
+struct DataDiffFlags {
   StoreOptions store;
   std::string a, b, json;
   int most = 20;
@@ -82,7 +82,7 @@ void print_classes(const io::VersionDiff& diff) {
   line(all);
 }
 
-void run(const Options& o) {
+void run(const DataDiffFlags& o) {
   const io::Store store = o.store.store();
   const io::StoredVersion a = read(store, o.a, ""), b = read(store, o.b, a.name);
   const io::VersionDiff diff = io::diff_versions(a, b);
@@ -100,7 +100,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_data_diff(CLI::App& data) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataDiffFlags>();
   CLI::App* c =
       data.add_subcommand("diff", "photos added, removed and relabelled between two versions, boxes by class");
   c->add_option("a", o->a, "a version, like chess/v1, or a data set as it is now")->required();

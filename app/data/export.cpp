@@ -13,12 +13,12 @@ namespace fs = std::filesystem;
 namespace rook::app {
 namespace {
 
-struct Options {
+struct DataExportFlags {
   StoreOptions store;
   std::string name, out, format = "coco";
 };
 
-void run(const Options& o) {
+void run(const DataExportFlags& o) {
   const io::Store store = o.store.store();
   const io::StoredName name = io::parse_stored_name(o.name);
   io::Dataset dataset;
@@ -48,7 +48,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_data_export(CLI::App& data) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataExportFlags>();
   CLI::App* c = data.add_subcommand("export", "write a data set or version as files for other programs");
   c->add_option("name", o->name, "a version, like chess/v1, or a data set as it is now")->required();
   c->add_option("out", o->out, "new folder (default: by its name, like chess-v1-coco)");

@@ -16,13 +16,13 @@ namespace {
 
 using nlohmann::json;
 
-struct Options {
+struct DataSetsFlags {
   StoreOptions store;
   std::string name, json;
   std::vector<std::string> photos;
 };
 
-void make_new(const Options& o) {
+void make_new(const DataSetsFlags& o) {
   io::Store store = o.store.store();
   io::check_set_name(o.name);
   const io::StoreLock lock(store);
@@ -43,7 +43,7 @@ Totals totals_of(const std::vector<io::StoredPhoto>& photos) {
   return totals;
 }
 
-void list(const Options& o) {
+void list(const DataSetsFlags& o) {
   const io::Store store = o.store.store();
   json sets = json::array();
   std::string text;
@@ -92,7 +92,7 @@ std::string to_line(const io::StoredVersion& version) {
                      totals.boxes, io::to_text(version.preparation));
 }
 
-void show_version(const io::Store& store, const io::StoredName& name, const Options& o) {
+void show_version(const io::Store& store, const io::StoredName& name, const DataSetsFlags& o) {
   const io::StoredVersion version = store.read_version(name.set, name.version);
   const io::Census census = census_of(store.folder_of(name.set, name.version));
   if (!o.json.empty()) {
@@ -121,7 +121,7 @@ json to_json(const io::StoreChange& change) {
           {"equal", change.equal}, {"near", change.near},     {"relabelled", change.relabelled}};
 }
 
-void show_set(const io::Store& store, const std::string& name, const Options& o) {
+void show_set(const io::Store& store, const std::string& name, const DataSetsFlags& o) {
   const io::StoredSet set = store.read_set(name);
   json result = {{"name", name}, {"classes", set.classes}, {"changes", json::array()}, {"versions", json::array()}};
   std::string text;
@@ -148,7 +148,7 @@ void show_set(const io::Store& store, const std::string& name, const Options& o)
   if (o.json != "-") fmt::print("{}", text);
 }
 
-void show(const Options& o) {
+void show(const DataSetsFlags& o) {
   const io::Store store = o.store.store();
   const io::StoredName name = io::parse_stored_name(o.name);
   if (name.version > 0)
@@ -157,12 +157,12 @@ void show(const Options& o) {
     show_set(store, name.set, o);
 }
 
-void remove(const Options& o) {
+void remove(const DataSetsFlags& o) {
   const io::StoreChange change = io::remove_photos(o.store.store(), o.name, o.photos);
   fmt::print("{}: {} photos with {} boxes removed; versions keep them\n", o.name, change.photos, change.boxes);
 }
 
-void verify(const Options& o) {
+void verify(const DataSetsFlags& o) {
   const io::Store store = o.store.store();
   const std::vector<std::string> faults = io::verify(store);
   for (const std::string& fault : faults) fmt::print("{}\n", fault);
@@ -173,8 +173,8 @@ void verify(const Options& o) {
              store.root().string());
 }
 
-CLI::App* subcommand(CLI::App& data, const std::shared_ptr<Options>& o, const char* name, const char* about,
-                     void (*run)(const Options&)) {
+CLI::App* subcommand(CLI::App& data, const std::shared_ptr<DataSetsFlags>& o, const char* name, const char* about,
+                     void (*run)(const DataSetsFlags&)) {
   CLI::App* c = data.add_subcommand(name, about);
   o->store.add(*c);
   c->callback([o, run] { run(*o); });
@@ -184,7 +184,7 @@ CLI::App* subcommand(CLI::App& data, const std::shared_ptr<Options>& o, const ch
 }  // namespace
 
 void add_data_sets(CLI::App& data) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataSetsFlags>();
   CLI::App* c = subcommand(data, o, "new", "make an empty data set", make_new);
   c->add_option("name", o->name, "letters, digits, '.', '_' and '-'")->required();
   c->footer("Example:\n  rook data new chess");

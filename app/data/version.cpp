@@ -13,13 +13,13 @@
 namespace rook::app {
 namespace {
 
-struct Options {
+struct DataVersionFlags {
   StoreOptions store;
   std::string name, resize, resampling = "area";
   bool stretch = false, letterbox = false;
 };
 
-io::Preparation preparation_of(const Options& o) {
+io::Preparation preparation_of(const DataVersionFlags& o) {
   if (o.resize.empty()) {
     if (o.stretch || o.letterbox) throw Error("--stretch, --letterbox: say to which size, like --resize 416x416");
     return {};
@@ -45,7 +45,7 @@ io::PreparePhoto preparer(const io::Preparation& p) {
   };
 }
 
-void make_version(const Options& o) {
+void make_version(const DataVersionFlags& o) {
   const io::Store store = o.store.store();
   const io::Preparation preparation = preparation_of(o);
   std::optional<Counter> counter;
@@ -72,7 +72,7 @@ void make_version(const Options& o) {
 }  // namespace
 
 void add_data_version(CLI::App& data) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataVersionFlags>();
   CLI::App* c = data.add_subcommand("version", "freeze a data set as its next version: NAME/v1, v2, ...");
   c->add_option("name", o->name, "the data set")->required();
   c->add_option("--resize", o->resize, "photos of WIDTHxHEIGHT pixels (default: as they were added)");

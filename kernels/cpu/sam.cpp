@@ -7,8 +7,6 @@
 namespace rook::cpu {
 namespace {
 
-constexpr auto kMultiply = [](Vec a, Vec b) { return a * b; };
-
 template <class T>
 void forward(const SamForward& args) {
   const RowPlan plan = plan_elements({&args.a, &args.b, &args.y});

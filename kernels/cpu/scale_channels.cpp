@@ -11,8 +11,6 @@
 namespace rook::cpu {
 namespace {
 
-constexpr auto kMultiply = [](Vec a, Vec b) { return a * b; };
-
 // out (=|+=) in * gate, pixel by pixel.
 template <class T>
 void multiply(const Tensor& in, const Tensor& gate, const Tensor& out, bool accumulate) {

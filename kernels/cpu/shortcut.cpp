@@ -9,8 +9,6 @@
 namespace rook::cpu {
 namespace {
 
-constexpr auto kAdd = [](Vec a, Vec b) { return a + b; };
-
 // Any number of inputs: summed in f32, a few channels at a time, and rounded once.
 template <class T>
 void add_many(std::span<const Tensor> inputs, std::int64_t pixel, std::int64_t channels, T* y) {

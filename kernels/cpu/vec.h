@@ -176,6 +176,10 @@ inline void map(std::int64_t count, F f, Out* out, const In*... in) {
   if (rest > 0) store_partial(out + i, rest, f(load_partial(in + i, rest)...));
 }
 
+// For `map`.
+constexpr auto kAdd = [](Vec a, Vec b) { return a + b; };
+constexpr auto kMultiply = [](Vec a, Vec b) { return a * b; };
+
 // out[i] = f(in[i]...), or += when `accumulate`.
 template <class F, class Out, class... In>
 inline void map_gradient(bool accumulate, std::int64_t count, F f, Out* out, const In*... in) {
