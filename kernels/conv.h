@@ -20,11 +20,16 @@ struct ConvProblem {
   ConvDirection direction = ConvDirection::fprop;
   ConvGeometry geometry;
   int n = 0, h = 0, w = 0;                     // input
+  int pitch_x = 0, pitch_y = 0;                // from pixel to pixel of x and y: more than their channels in a slice of
+                                               // a wider tensor; 0: as many (dense)
   DType x = DType::f32;                        // type of x and dx
   DType y = DType::f32;                        // type of y and dy
   bool bias = false;                           // fprop adds bias[k]
   Activation activation = Activation::linear;  // fprop applies it
 
+  bool dense() const { return x_pitch() == geometry.c && y_pitch() == geometry.k; }
+  int x_pitch() const { return pitch_x ? pitch_x : geometry.c; }
+  int y_pitch() const { return pitch_y ? pitch_y : geometry.k; }
   int p() const { return geometry.out_h(h); }
   int q() const { return geometry.out_w(w); }
   double flops() const {  // 2 per multiply-add
@@ -41,8 +46,8 @@ struct ConvProblemHash {
 std::string describe(const ConvProblem& problem);
 
 struct ConvArgs {
-  Tensor x;                       // [N,H,W,C] dense; dgrad: dx, written as `mode` says
-  Tensor y;                       // [N,P,Q,K] dense; dgrad and wgrad: dy
+  Tensor x;                       // [N,H,W,C]; dgrad: dx, written as `mode` says
+  Tensor y;                       // [N,P,Q,K]; dgrad and wgrad: dy
   const void* weights = nullptr;  // fprop, dgrad: as `pack` of the same row and problem left them
   const float* bias = nullptr;    // [K] fprop
   float* dweights = nullptr;      // [K,R,S,C/groups] f32, wgrad: accumulated

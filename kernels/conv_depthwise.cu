@@ -21,8 +21,9 @@ struct DepthwiseGather {
   bool dgrad;
   int n, source_h, source_w, out_h, out_w;
   int multiplier;
-  int source_c, out_c, weights_pitch;
-  const float* bias;  // [out_c] or null
+  int out_c, weights_pitch;
+  int source_pitch, out_pitch;  // from pixel to pixel
+  const float* bias;            // [out_c] or null
   Activation activation;
   Grad mode;
 
@@ -53,7 +54,7 @@ __device__ __forceinline__ void gather_run(const DepthwiseGather& g, const Gathe
   for (int r = 0; r < down.taps; ++r) {
     const int from_y = down.source_first + y * down.source_step + r * down.tap_source_step;
     if (static_cast<unsigned>(from_y) >= static_cast<unsigned>(g.source_h)) continue;
-    const In* row = from.source + (std::int64_t{image} * g.source_h + from_y) * g.source_w * g.source_c;
+    const In* row = from.source + (std::int64_t{image} * g.source_h + from_y) * g.source_w * g.source_pitch;
     const int filter_row = (down.tap_first + r * down.tap_step) * g.geometry.s;
 #pragma unroll 1
     for (int s = 0; s < across.taps; ++s) {
@@ -65,7 +66,7 @@ __device__ __forceinline__ void gather_run(const DepthwiseGather& g, const Gathe
         const int from_x = across.source_first + (first + i) * across.source_step + s * across.tap_source_step;
         if (static_cast<unsigned>(from_x) >= static_cast<unsigned>(g.source_w)) continue;
         float values[V];
-        load_floats<V>(row + std::int64_t{from_x} * g.source_c, values);
+        load_floats<V>(row + std::int64_t{from_x} * g.source_pitch, values);
 #pragma unroll
         for (int j = 0; j < V; ++j) sums[i][j] += values[j] * weights[j];
       }
@@ -73,7 +74,7 @@ __device__ __forceinline__ void gather_run(const DepthwiseGather& g, const Gathe
   }
 }
 
-// source [n, source_h, source_w, source_c], weights [R, S, weights_pitch], out [n, out_h, out_w, out_c]. Thread
+// source [n, source_h, source_w, channels], weights [R, S, weights_pitch], out [n, out_h, out_w, out_c]. Thread
 // (channels, run of outputs); block (runs, channels, phase).
 template <class In, class Out, int V>
 __global__ void __launch_bounds__(kThreads)
@@ -100,14 +101,14 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int j = 0; j < V; ++j) bias[j] = g.bias ? g.bias[channel + j] : 0.0f;
   const int out_y = down.out_first + y * down.out_step;
-  Out* to = out + (std::int64_t{image} * g.out_h + out_y) * g.out_w * g.out_c + channel;
+  Out* to = out + (std::int64_t{image} * g.out_h + out_y) * g.out_w * g.out_pitch + channel;
 #pragma unroll 1
   for (int i = 0; i < kRun && first + i < across.count; ++i) {
     float values[V];
 #pragma unroll
     for (int j = 0; j < V; ++j) values[j] = activate(g.activation, sums[0][j] + bias[j]);
     const int out_x = across.out_first + (first + i) * across.out_step;
-    put_gradient<V>(to + std::int64_t{out_x} * g.out_c, values, g.mode);
+    put_gradient<V>(to + std::int64_t{out_x} * g.out_pitch, values, g.mode);
 #pragma unroll
     for (int k = 0; k + 1 < kRun; ++k)  // the next one moves to the front: it stays in registers so
 #pragma unroll
@@ -120,6 +121,7 @@ constexpr int kTaps = 9;  // whose sums a thread keeps at once
 struct DepthwiseWgrad {
   ConvGeometry geometry;
   int h, w, p, q;
+  int pitch_x, pitch_y;  // from pixel to pixel
   int multiplier;
   int pixels, pixels_per_block;
   int lanes;  // threads side by side along the channels
@@ -145,9 +147,9 @@ __device__ __forceinline__ void sum_taps(const DepthwiseWgrad& g, const In* x, c
     const int row = pixel / g.q;
     const int first_y = row % g.p * c.stride_h - c.pad_h * c.dilation;
     const int first_x = pixel % g.q * c.stride_w - c.pad_w * c.dilation;
-    const In* picture = x + std::int64_t{row / g.p} * g.h * g.w * c.c + filter / g.multiplier;
+    const In* picture = x + std::int64_t{row / g.p} * g.h * g.w * g.pitch_x + filter / g.multiplier;
     float gradient[V];
-    load_floats<V>(dy + std::int64_t{pixel} * c.k + filter, gradient);
+    load_floats<V>(dy + std::int64_t{pixel} * g.pitch_y + filter, gradient);
 #pragma unroll
     for (int t = 0; t < kTaps; ++t) {
       const int y = first_y + move_y[t], from_x = first_x + move_x[t];
@@ -155,7 +157,7 @@ __device__ __forceinline__ void sum_taps(const DepthwiseWgrad& g, const In* x, c
           static_cast<unsigned>(from_x) >= static_cast<unsigned>(g.w))
         continue;
       float values[V];
-      load_floats<V>(picture + (std::int64_t{y} * g.w + from_x) * c.c, values);
+      load_floats<V>(picture + (std::int64_t{y} * g.w + from_x) * g.pitch_x, values);
 #pragma unroll
       for (int j = 0; j < V; ++j) sums[t][j] += gradient[j] * values[j];
     }
@@ -222,8 +224,8 @@ template <class In, class Out>
 void choose_vectors(const DepthwiseGather& gather, const Tensor& source, const void* weights, const Tensor& out,
                     Stream stream) {
   constexpr int kV = kVector<In> < kVector<Out> ? kVector<In> : kVector<Out>;  // 16 bytes of the wider
-  const bool vectors = gather.multiplier == 1 && in_vectors<kV>(source.data, source.dtype, source.c, source.c) &&
-                       in_vectors<kV>(out.data, out.dtype, out.c, out.c);
+  const bool vectors = gather.multiplier == 1 && in_vectors<kV>(source.data, source.dtype, source.c, source.pitch) &&
+                       in_vectors<kV>(out.data, out.dtype, out.c, out.pitch);
   if (vectors) return launch_gather<In, Out, kV>(gather, source, weights, out, stream);
   launch_gather<In, Out, 1>(gather, source, weights, out, stream);
 }
@@ -239,9 +241,10 @@ void run_gather(const ConvProblem& problem, const ConvArgs& args, Stream stream)
                                .out_h = out.h,
                                .out_w = out.w,
                                .multiplier = problem.geometry.k / problem.geometry.c,
-                               .source_c = source.c,
                                .out_c = out.c,
                                .weights_pitch = packed_pitch(problem.geometry.k),
+                               .source_pitch = static_cast<int>(source.pitch),
+                               .out_pitch = static_cast<int>(out.pitch),
                                .bias = dgrad ? nullptr : args.bias,
                                .activation = dgrad ? Activation::linear : problem.activation,
                                .mode = dgrad ? args.mode : Grad::overwrite};
@@ -287,12 +290,14 @@ void run_wgrad(const ConvProblem& problem, const ConvArgs& args, Stream stream) 
                              .w = problem.w,
                              .p = problem.p(),
                              .q = problem.q(),
+                             .pitch_x = problem.x_pitch(),
+                             .pitch_y = problem.y_pitch(),
                              .multiplier = g.k / g.c,
                              .pixels = pixels,
                              .pixels_per_block = per_block};
   constexpr int kV = kWgradVector;
-  const bool vectors = wgrad.multiplier == 1 && in_vectors<kV>(args.x.data, args.x.dtype, g.c, g.c) &&
-                       in_vectors<kV>(args.y.data, args.y.dtype, g.k, g.k);
+  const bool vectors = wgrad.multiplier == 1 && in_vectors<kV>(args.x.data, args.x.dtype, g.c, args.x.pitch) &&
+                       in_vectors<kV>(args.y.data, args.y.dtype, g.k, args.y.pitch);
   with_storage("depthwise convolution wgrad", problem.x, [&](auto storage) {
     using In = typename decltype(storage)::Type;
     if (vectors) return launch_wgrad<In, kV>(wgrad, ranges, args, stream);

@@ -18,6 +18,7 @@ constexpr int kPixels = 4, kFilters = 8;  // of a thread in fprop
 struct Tiling {
   ConvGeometry geometry;
   int n, h, w, p, q;
+  int pitch_y;  // from pixel to pixel of y
   int tile_h, tiles_down, tiles_across;
   int patch_h, patch_row;  // elements of x in a row of a patch: columns times channels
 
@@ -121,7 +122,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int j = 0; j < kFilters; ++j) values[j] = activate(o.activation, sums[0][j] + bias[j]);
     const int out_y = place.y + row + i * kRows, out_x = place.x + column;
-    Out* to = y + ((std::int64_t{place.image} * t.p + out_y) * t.q + out_x) * g.k + filter;
+    Out* to = y + ((std::int64_t{place.image} * t.p + out_y) * t.q + out_x) * t.pitch_y + filter;
     constexpr int kV = kVector<Out>;
 #pragma unroll
     for (int j = 0; j < kFilters; j += kV) {
@@ -150,7 +151,7 @@ __device__ __forceinline__ void load_gradients(const Tiling& t, const TilePlace&
     const int pixel = i / kPieces, filter = filter0 + i % kPieces * V;
     const int y = place.y + pixel / kTileWidth, x = place.x + pixel % kTileWidth;
     const bool inside = y < t.p && x < t.q && filter < t.geometry.k;
-    const std::int64_t from = ((std::int64_t{place.image} * t.p + y) * t.q + x) * t.geometry.k + filter;
+    const std::int64_t from = ((std::int64_t{place.image} * t.p + y) * t.q + x) * t.pitch_y + filter;
     const Vec<In, V> values = load_or_zero<V>(dy + (inside ? from : 0), inside);
 #pragma unroll
     for (int j = 0; j < V; ++j) gradients[pixel * kPartFilters + i % kPieces * V + j] = to_float(values.v[j]);
@@ -229,6 +230,7 @@ Tiling tiling_of(const ConvProblem& problem, int tile_h) {
           .w = problem.w,
           .p = problem.p(),
           .q = problem.q(),
+          .pitch_y = problem.y_pitch(),
           .tile_h = tile_h,
           .tiles_down = divide_up(problem.p(), tile_h),
           .tiles_across = divide_up(problem.q(), kTileWidth),
@@ -261,6 +263,7 @@ std::size_t wgrad_shared(const Tiling& t) {
 
 bool supports(const ConvProblem& problem) {
   const ConvGeometry& g = problem.geometry;
+  if (problem.x_pitch() != g.c) return false;  // whole rows of x are read
   if (g.groups != 1 || g.c > 4 || !direct_row().supports(problem)) return false;
   if (std::int64_t{g.r} * g.s * g.c > 1024 || std::int64_t{g.stride_h} * g.stride_w * g.dilation > 64) return false;
   if (problem.direction == ConvDirection::fprop) return fprop_shared(fprop_tiling(problem)) <= kDefaultShared;
@@ -272,7 +275,7 @@ void launch_fprop(const Tiling& t, const ConvProblem& problem, const ConvArgs& a
   const int k = problem.geometry.k;
   const Output output{.bias = args.bias,
                       .activation = problem.activation,
-                      .vector = in_vectors<kVector<Out>>(args.y.data, args.y.dtype, k, k)};
+                      .vector = in_vectors<kVector<Out>>(args.y.data, args.y.dtype, k, args.y.pitch)};
   const Grid grid{.blocks = {static_cast<unsigned>(t.tiles()), static_cast<unsigned>(divide_up(k, kBlockFilters))},
                   .threads = kThreads,
                   .shared = fprop_shared(t)};
@@ -307,7 +310,7 @@ void launch_wgrad(const Tiling& t, int tiles_per_block, const ConvArgs& args, St
                              static_cast<unsigned>(divide_up(t.columns(), kPartColumns))},
                   .threads = kThreads,
                   .shared = wgrad_shared(t)};
-  const bool vectors = in_vectors<kVector<In>>(args.y.data, args.y.dtype, k, k);
+  const bool vectors = in_vectors<kVector<In>>(args.y.data, args.y.dtype, k, args.y.pitch);
   launch(stream, grid, vectors ? first_wgrad_kernel<In, kVector<In>> : first_wgrad_kernel<In, 1>, t, tiles_per_block,
          args.x.as<const In>(), args.y.as<const In>(), static_cast<float*>(args.workspace));
 }

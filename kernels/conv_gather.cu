@@ -237,7 +237,7 @@ Gather gather_of(const ConvProblem& problem, const ConvArgs& args) {
                 .bias = dgrad ? nullptr : args.bias,
                 .activation = dgrad ? Activation::linear : problem.activation,
                 .mode = dgrad ? args.mode : Grad::overwrite,
-                .vector_out = in_vectors<kThreadColumns>(out.data, out.dtype, out.c / g.groups, out.c)};
+                .vector_out = in_vectors<kThreadColumns>(out.data, out.dtype, out.c / g.groups, out.pitch)};
   return gather;
 }
 
@@ -255,7 +255,7 @@ void launch_gather(const Gather& gather, const Tensor& source, const void* weigh
 template <class In, class Out>
 void choose_tile(const Gather& gather, const Tensor& source, const void* weights, const Tensor& out, Stream stream) {
   constexpr int kV = kVector<In>;
-  if (!in_vectors<kV>(source.data, source.dtype, gather.channels, source.c))
+  if (!in_vectors<kV>(source.data, source.dtype, gather.channels, source.pitch))
     return launch_gather<In, Out, 1, Tile<64, 64>>(gather, source, weights, out, stream);
   if (gather.columns <= 32) return launch_gather<In, Out, kV, Tile<128, 32>>(gather, source, weights, out, stream);
   launch_gather<In, Out, kV, Tile<64, 64>>(gather, source, weights, out, stream);

@@ -4,7 +4,6 @@ namespace rook {
 namespace {
 
 LibraryTensor nhwc(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t pitch) {
-  if (pitch == 0) pitch = c;
   return {.dims = {n, c, h, w}, .strides = {h * w * pitch, 1, w * pitch, pitch}};
 }
 
@@ -20,11 +19,11 @@ std::int64_t pad_after(std::int64_t in, std::int64_t before, std::int64_t taps, 
 
 }  // namespace
 
-std::optional<LibraryConv> library_conv(const ConvProblem& problem, Pitches pitches) {
+std::optional<LibraryConv> library_conv(const ConvProblem& problem) {
   const ConvGeometry& g = problem.geometry;
   const std::int64_t cg = g.c / g.groups;
-  LibraryConv conv{.x = nhwc(problem.n, g.c, problem.h, problem.w, pitches.x),
-                   .y = nhwc(problem.n, g.k, problem.p(), problem.q(), pitches.y),
+  LibraryConv conv{.x = nhwc(problem.n, g.c, problem.h, problem.w, problem.x_pitch()),
+                   .y = nhwc(problem.n, g.k, problem.p(), problem.q(), problem.y_pitch()),
                    .weights = nhwc(g.k, cg, g.r, g.s, cg),
                    .bias = nhwc(1, g.k, 1, 1, g.k),
                    .pad_before = {std::int64_t{g.pad_h} * g.dilation, std::int64_t{g.pad_w} * g.dilation},
@@ -43,11 +42,11 @@ bool is_gemm(const ConvProblem& problem) {
 
 // What is [rows, columns] row by row is, column by column, its transpose: x is C x pixels, y is K x pixels, and the
 // weights [K, C] are C x K.
-LibraryGemm library_gemm(const ConvProblem& problem, Pitches pitches) {
+LibraryGemm library_gemm(const ConvProblem& problem) {
   using Operand = LibraryGemm::Operand;
   const std::int64_t c = problem.geometry.c, k = problem.geometry.k;
   const std::int64_t pixels = std::int64_t{problem.n} * problem.h * problem.w;
-  const std::int64_t ldx = pitches.x ? pitches.x : c, ldy = pitches.y ? pitches.y : k;
+  const std::int64_t ldx = problem.x_pitch(), ldy = problem.y_pitch();
   switch (problem.direction) {
     case ConvDirection::dgrad:  // dx = weights dy
       return {.a = Operand::weights,

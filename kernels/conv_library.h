@@ -16,11 +16,6 @@ struct LibraryTensor {
   bool operator==(const LibraryTensor&) const = default;
 };
 
-// Elements from one pixel to the next; 0: dense.
-struct Pitches {
-  std::int64_t x = 0, y = 0;
-};
-
 // cuDNN's convolution. Extents are in its order N, C, H, W whatever the strides say; groups show in C of the filters.
 struct LibraryConv {
   LibraryTensor x, y;                                                           // [N,C,H,W], [N,K,P,Q]
@@ -31,7 +26,7 @@ struct LibraryConv {
 
 // Nothing when cuDNN cannot express it: darknet computes the output's size from the undilated filter, so that a
 // convolution may end before its input does.
-std::optional<LibraryConv> library_conv(const ConvProblem& problem, Pitches pitches = {});
+std::optional<LibraryConv> library_conv(const ConvProblem& problem);
 
 // An unpadded 1x1 convolution of stride 1 as one product of column-major matrices, D = op(A) op(B) (+ D):
 // D is m x n, op(A) is m x k, op(B) is k x n.
@@ -45,6 +40,6 @@ struct LibraryGemm {
 };
 
 bool is_gemm(const ConvProblem& problem);
-LibraryGemm library_gemm(const ConvProblem& problem, Pitches pitches = {});  // of a problem for which is_gemm says so
+LibraryGemm library_gemm(const ConvProblem& problem);  // of a problem for which is_gemm says so
 
 }  // namespace rook

@@ -17,9 +17,10 @@ namespace {
 
 using namespace conv_mma;
 
-// to [pixels, pitch] = from [pixels, channels], zeros beyond; pitch is a multiple of kMmaChunk.
+// to [pixels, pitch] = from [pixels, channels] of from_pitch, zeros beyond; pitch is a multiple of kMmaChunk.
 template <class T>
-__global__ void pad_channels(const T* from, std::int64_t pixels, int channels, int pitch, T* to) {
+__global__ void pad_channels(const T* from, std::int64_t from_pitch, std::int64_t pixels, int channels, int pitch,
+                             T* to) {
   const int chunks = pitch / kMmaChunk;
   for (std::int64_t i = global_thread(); i < pixels * chunks; i += grid_threads()) {
     const std::int64_t pixel = i / chunks;
@@ -27,7 +28,7 @@ __global__ void pad_channels(const T* from, std::int64_t pixels, int channels, i
     Vec<T, kMmaChunk> chunk;
 #pragma unroll
     for (int k = 0; k < kMmaChunk; ++k)
-      chunk.v[k] = channel + k < channels ? from[pixel * channels + channel + k] : from_float<T>(0.0f);
+      chunk.v[k] = channel + k < channels ? from[pixel * from_pitch + channel + k] : from_float<T>(0.0f);
     store(to + pixel * pitch + channel, chunk);
   }
 }
@@ -35,10 +36,12 @@ __global__ void pad_channels(const T* from, std::int64_t pixels, int channels, i
 // ------------------------------------------------------------------------------------------------------------- ruler
 
 bool pads_x(const ConvProblem& problem) {
-  return problem.direction != ConvDirection::dgrad && problem.geometry.c % kMmaChunk != 0;
+  return problem.direction != ConvDirection::dgrad &&
+         (problem.geometry.c % kMmaChunk != 0 || problem.x_pitch() % kMmaChunk != 0);
 }
 bool pads_y(const ConvProblem& problem) {
-  return problem.direction != ConvDirection::fprop && problem.geometry.k % kMmaChunk != 0;
+  return problem.direction != ConvDirection::fprop &&
+         (problem.geometry.k % kMmaChunk != 0 || problem.y_pitch() % kMmaChunk != 0);
 }
 
 // Where things lie in the workspace, in bytes.
@@ -86,20 +89,24 @@ bool is_aligned(const void* pointer, std::size_t bytes) {
   return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
 }
 
-// Data of a tensor that a product reads: its own, or a copy with padded channels at `copy`.
-const void* readable(const char* name, const Tensor& tensor, bool pads, void* copy, Stream stream) {
+// What a product reads of a tensor: its own data, or a copy with padded channels at `copy`.
+struct Readable {
+  const void* data;
+  int pitch;
+};
+Readable readable(const char* name, const Tensor& tensor, bool pads, void* copy, Stream stream) {
   if (!pads) {
-    if (is_aligned(tensor.data, 16)) return tensor.data;
+    if (is_aligned(tensor.data, 16)) return {tensor.data, static_cast<int>(tensor.pitch)};
     throw Error(fmt::format("convolution on tensor cores: {} does not begin at a multiple of 16 bytes", name));
   }
   const auto pad = [&]<class T>(Storage<T>) {
     const int pitch = padded_channels(tensor.c);
     constexpr int kThreads = 256;
     launch(stream, {.blocks = blocks_for(tensor.pixels() * (pitch / kMmaChunk), kThreads), .threads = kThreads},
-           pad_channels<T>, tensor.as<T>(), tensor.pixels(), tensor.c, pitch, static_cast<T*>(copy));
+           pad_channels<T>, tensor.as<T>(), tensor.pitch, tensor.pixels(), tensor.c, pitch, static_cast<T*>(copy));
   };
   tensor.dtype == DType::bf16 ? pad(Storage<__nv_bfloat16>{}) : pad(Storage<__half>{});
-  return copy;
+  return {copy, padded_channels(tensor.c)};
 }
 
 void set_axes(PixelGemm& g, const ConvProblem& problem) {
@@ -116,30 +123,32 @@ void run_to_pixels(const ConvProblem& problem, const MmaPlan& plan, const ConvAr
   const Tensor& from = fprop ? args.x : args.y;
   const Tensor& to = fprop ? args.y : args.x;
   const std::size_t copy = fprop ? workspace.x : workspace.y;
-  PixelGemm g{
-      .source = readable(fprop ? "x" : "dy", from, fprop ? pads_x(problem) : pads_y(problem), at(args, copy), stream),
-      .weights = args.weights,
-      .images = problem.n,
-      .source_h = from.h,
-      .source_w = from.w,
-      .channels = padded_channels(from.c),
-      .by_channels = FastDivision(padded_channels(from.c)),
-      .filter_w = problem.geometry.s,
-      .destination_h = to.h,
-      .destination_w = to.w,
-      .destination_pixels = to.pixels(),
-      .output = {.data = to.data,
-                 .pitch = to.pitch,
-                 .channels = to.c,
-                 .wide = to.dtype == DType::f32,
-                 .vectors = to.c % kSumVector == 0 && to.pitch % kSumVector == 0 &&
-                            is_aligned(to.data, kSumVector * size_of(to.dtype)),
-                 .bias = fprop && problem.bias ? args.bias : nullptr,
-                 .activation = fprop ? problem.activation : Activation::linear,
-                 .mode = fprop ? Grad::overwrite : args.mode},
-      .splits = plan.splits,
-      .partial = plan.splits > 1 ? static_cast<float*>(at(args, workspace.partial)) : nullptr,
-      .partial_pitch = padded_channels(to.c)};
+  const Readable source =
+      readable(fprop ? "x" : "dy", from, fprop ? pads_x(problem) : pads_y(problem), at(args, copy), stream);
+  PixelGemm g{.source = source.data,
+              .weights = args.weights,
+              .images = problem.n,
+              .source_h = from.h,
+              .source_w = from.w,
+              .channels = padded_channels(from.c),
+              .source_pitch = source.pitch,
+              .by_channels = FastDivision(padded_channels(from.c)),
+              .filter_w = problem.geometry.s,
+              .destination_h = to.h,
+              .destination_w = to.w,
+              .destination_pixels = to.pixels(),
+              .output = {.data = to.data,
+                         .pitch = to.pitch,
+                         .channels = to.c,
+                         .wide = to.dtype == DType::f32,
+                         .vectors = to.c % kSumVector == 0 && to.pitch % kSumVector == 0 &&
+                                    is_aligned(to.data, kSumVector * size_of(to.dtype)),
+                         .bias = fprop && problem.bias ? args.bias : nullptr,
+                         .activation = fprop ? problem.activation : Activation::linear,
+                         .mode = fprop ? Grad::overwrite : args.mode},
+              .splits = plan.splits,
+              .partial = plan.splits > 1 ? static_cast<float*>(at(args, workspace.partial)) : nullptr,
+              .partial_pitch = padded_channels(to.c)};
   set_axes(g, problem);
   run_pixels(g, problem.x, plan.tile, stream);
 }
@@ -150,13 +159,17 @@ void run_to_filters(const ConvProblem& problem, const MmaPlan& plan, const ConvA
   const bool splits = plan.splits > 1;
   float* partial = static_cast<float*>(at(args, workspace.partial));
   float* out = splits ? partial : args.dweights;
-  run_filters({.x = readable("x", args.x, pads_x(problem), at(args, workspace.x), stream),
-               .dy = readable("dy", args.y, pads_y(problem), at(args, workspace.y), stream),
+  const Readable x = readable("x", args.x, pads_x(problem), at(args, workspace.x), stream);
+  const Readable dy = readable("dy", args.y, pads_y(problem), at(args, workspace.y), stream);
+  run_filters({.x = x.data,
+               .dy = dy.data,
                .pixels = static_cast<int>(args.y.pixels()),
                .h = problem.h,
                .w = problem.w,
                .channels = padded_channels(geometry.c),
                .filters = padded_channels(geometry.k),
+               .pitch_x = x.pitch,
+               .pitch_y = dy.pitch,
                .down = mma_axes_down(problem).axis[0],
                .across = mma_axes_across(problem).axis[0],
                .filter_w = geometry.s,

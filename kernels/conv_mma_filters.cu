@@ -46,7 +46,7 @@ class FilterLoader {
     for (int i = 0; i < Tile::kDepth; i += kFilterStep) {
       const int pixel = a_pixel_ + i;
       const bool valid = pixel < a_end_;
-      cp_async<16>(a + a_ + i * Tile::kRows, dy_ + std::int64_t{valid ? pixel : 0} * g_.filters, valid);
+      cp_async<16>(a + a_ + i * Tile::kRows, dy_ + std::int64_t{valid ? pixel : 0} * g_.pitch_y, valid);
     }
 #pragma unroll
     for (int i = 0; i < Tile::kDepth; i += kTapStep) {
@@ -57,7 +57,7 @@ class FilterLoader {
       const bool valid = pixel < b_end_ && static_cast<unsigned>(y) < static_cast<unsigned>(g_.h) &&
                          static_cast<unsigned>(x) < static_cast<unsigned>(g_.w);
       const int source = valid ? (image * g_.h + y) * g_.w + x : 0;
-      cp_async<16>(b + b_ + i * Tile::kColumns, x_ + std::int64_t{source} * g_.channels, valid);
+      cp_async<16>(b + b_ + i * Tile::kColumns, x_ + std::int64_t{source} * g_.pitch_x, valid);
     }
     a_pixel_ += Tile::kDepth;
     b_pixel_ += Tile::kDepth;

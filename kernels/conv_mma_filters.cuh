@@ -11,7 +11,8 @@ struct FilterGemm {
   const void* dy = nullptr;  // [pixels, filters] T
   int pixels = 0;            // of dy: images * down.count * across.count
   int h = 0, w = 0;
-  int channels = 0, filters = 0;  // as in memory: multiples of kMmaChunk
+  int channels = 0, filters = 0;  // multiples of kMmaChunk
+  int pitch_x = 0, pitch_y = 0;   // from pixel to pixel, multiples too
   MmaAxis down, across;           // what an output sees of x
   int filter_w = 1, filter_taps = 1;
   float* out = nullptr;                   // [splits, out_filters, filter_taps, out_channels]

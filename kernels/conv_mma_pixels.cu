@@ -47,7 +47,7 @@ class PixelLoader {
       const bool valid = inside && static_cast<unsigned>(y_[i] + dy) < static_cast<unsigned>(g_.source_h) &&
                          static_cast<unsigned>(x_[i] + dx) < static_cast<unsigned>(g_.source_w);
       const int pixel = valid ? pixel_[i] + shift : 0;
-      cp_async<16>(a + to_ + i * kRowStep * Tile::kDepth, source + std::int64_t{pixel} * g_.channels, valid);
+      cp_async<16>(a + to_ + i * kRowStep * Tile::kDepth, source + std::int64_t{pixel} * g_.source_pitch, valid);
     }
     const int filter_y = ay_.gather.tap_first + tap_y * ay_.gather.tap_step;
     const int filter_x = ax_.gather.tap_first + tap_x * ax_.gather.tap_step;

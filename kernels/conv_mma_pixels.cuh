@@ -8,10 +8,10 @@
 namespace rook::ROOK_GPU::conv_mma {
 
 struct PixelGemm {
-  const void* source = nullptr;   // [images, source_h, source_w, channels] T
+  const void* source = nullptr;   // [images, source_h, source_w, channels] T, of source_pitch
   const void* weights = nullptr;  // [filter_h, filter_w, output.channels, channels] T
   int images = 0, source_h = 0, source_w = 0;
-  int channels = 0;  // a multiple of kMmaChunk
+  int channels = 0, source_pitch = 0;  // multiples of kMmaChunk
   FastDivision by_channels;
   int filter_w = 1;
   MmaAxis y[kMaxMmaStride], x[kMaxMmaStride];

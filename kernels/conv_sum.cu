@@ -23,10 +23,10 @@ struct BiasSums {
   float of[kPixelLanes][kWarp];
 };
 
-// dy [pixels, k] dense, partial [gridDim.x, k]: block (x, y) sums its share of the pixels for 32 channels.
+// dy [pixels, k], partial [gridDim.x, k]: block (x, y) sums its share of the pixels for 32 channels.
 template <class T>
 __global__ void bias_gradient_kernel(const T* dy, std::int64_t pixels, std::int64_t pixels_per_block, int k,
-                                     float* partial) {
+                                     std::int64_t pitch, float* partial) {
   BiasSums& sums = block_shared<BiasSums>();
   const int channel = static_cast<int>(blockIdx.y) * kWarp + lane();
   const std::int64_t begin = blockIdx.x * pixels_per_block;
@@ -34,7 +34,7 @@ __global__ void bias_gradient_kernel(const T* dy, std::int64_t pixels, std::int6
   float sum = 0;
   if (channel < k)
     for (std::int64_t pixel = begin + warp(); pixel < end; pixel += kPixelLanes)
-      sum += to_float(dy[pixel * k + channel]);
+      sum += to_float(dy[pixel * pitch + channel]);
   sums.of[warp()][lane()] = sum;
   __syncthreads();
   if (warp() == 0 && channel < k) {
@@ -73,7 +73,7 @@ void bias_gradient(const ConvProblem& problem, const Tensor& dy, float* dbias, v
   const Grid grid{.blocks = {static_cast<unsigned>(parts), blocks_for(dy.c, kWarp)}, .threads = kThreads};
   with_storage("gradient of the bias", dy.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
-    launch(stream, grid, bias_gradient_kernel<T>, dy.as<const T>(), dy.pixels(), per_block, dy.c, partial);
+    launch(stream, grid, bias_gradient_kernel<T>, dy.as<const T>(), dy.pixels(), per_block, dy.c, dy.pitch, partial);
   });
   add_partials(partial, parts, dy.c, dbias, stream);
 }

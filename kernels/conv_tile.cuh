@@ -94,7 +94,7 @@ __device__ __forceinline__ void next_row(Sums& sums) {
 
 // Whether rows of `count` elements that are `pitch` apart can be read or written N at a time.
 template <int N>
-inline bool in_vectors(const void* data, DType type, int count, int pitch) {
+inline bool in_vectors(const void* data, DType type, int count, std::int64_t pitch) {
   return reinterpret_cast<std::uintptr_t>(data) % (N * size_of(type)) == 0 && count % N == 0 && pitch % N == 0;
 }
 

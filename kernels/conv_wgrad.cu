@@ -11,6 +11,7 @@ namespace {
 struct Wgrad {
   ConvGeometry geometry;
   int h, w, p, q;
+  int pitch_x, pitch_y;   // from pixel to pixel
   int pixels;             // n p q
   int pixels_per_block;   // a multiple of kDepth
   int filters, channels;  // of a group
@@ -62,7 +63,7 @@ struct FilterLoader {
     for (int i = 0; i < Where::kPasses; ++i) {
       const int from = pixel + Where::depth(i);
       const bool inside = Where::depth(i) < kDepth && from < end && Where::column() < filters;
-      values[i] = load_or_zero<V>(dy + (inside ? std::int64_t{from} * g.geometry.k + Where::column() : 0), inside);
+      values[i] = load_or_zero<V>(dy + (inside ? std::int64_t{from} * g.pitch_y + Where::column() : 0), inside);
     }
   }
   __device__ __forceinline__ void store(Stage<T>& stage) const {
@@ -102,7 +103,7 @@ struct TapLoader {
                           static_cast<unsigned>(from_y) < static_cast<unsigned>(g.h) &&
                           static_cast<unsigned>(from_x) < static_cast<unsigned>(g.w);
       const std::int64_t pixel = (std::int64_t{corner.image} * g.h + from_y) * g.w + from_x;
-      values[i] = load_or_zero<V>(x + (inside ? pixel * g.geometry.c + channel : 0), inside);
+      values[i] = load_or_zero<V>(x + (inside ? pixel * g.pitch_x + channel : 0), inside);
     }
   }
   __device__ __forceinline__ void store(Stage<T>& stage) const {
@@ -197,8 +198,8 @@ void choose_tile(const Wgrad& wgrad, int ranges, const ConvArgs& args, float* ou
 template <class In>
 void choose_vectors(const Wgrad& wgrad, int ranges, const ConvArgs& args, float* out, Stream stream) {
   constexpr int kV = kVector<In>;
-  const bool x = in_vectors<kV>(args.x.data, args.x.dtype, wgrad.channels, args.x.c);
-  const bool y = in_vectors<kV>(args.y.data, args.y.dtype, wgrad.filters, args.y.c);
+  const bool x = in_vectors<kV>(args.x.data, args.x.dtype, wgrad.channels, args.x.pitch);
+  const bool y = in_vectors<kV>(args.y.data, args.y.dtype, wgrad.filters, args.y.pitch);
   if (x && y) return choose_tile<In, kV, kV>(wgrad, ranges, args, out, stream);
   if (x) return choose_tile<In, kV, 1>(wgrad, ranges, args, out, stream);
   if (y) return choose_tile<In, 1, kV>(wgrad, ranges, args, out, stream);
@@ -229,6 +230,8 @@ void direct_wgrad(const ConvProblem& problem, const ConvArgs& args, Stream strea
                     .w = problem.w,
                     .p = problem.p(),
                     .q = problem.q(),
+                    .pitch_x = problem.x_pitch(),
+                    .pitch_y = problem.y_pitch(),
                     .pixels = pixels,
                     .pixels_per_block = per_block,
                     .filters = g.k / g.groups,

@@ -200,6 +200,12 @@ class TestTensor {
   std::byte* base_ = nullptr;  // of the first margin
 };
 
+// A tensor in a buffer of `pitch` channels, in the middle of it: where vectors of 8 can be read they can.
+inline TestTensor tensor_of_pitch(DType dtype, int n, int h, int w, int c, int pitch) {
+  const int more = pitch - c, before = more % 8 == 0 ? more / 16 * 8 : 1;
+  return {dtype, n, h, w, c, before, more - before};
+}
+
 // A flat array with guards around it: parameters, gradients, indices, counters.
 template <class T>
 class TestArray {

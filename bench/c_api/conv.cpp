@@ -22,6 +22,8 @@ ConvProblem problem_of(const rook_conv_problem& c) {
                             .n = c.n,
                             .h = c.h,
                             .w = c.w,
+                            .pitch_x = c.pitch_x,
+                            .pitch_y = c.pitch_y,
                             .x = dtype(c.x),
                             .y = dtype(c.y),
                             .bias = c.bias != 0,
@@ -30,6 +32,9 @@ ConvProblem problem_of(const rook_conv_problem& c) {
   if (std::min({c.c, c.k, c.r, c.s, c.stride_h, c.stride_w, c.dilation, c.groups, c.n, c.h, c.w}) < 1 ||
       std::min(c.pad_h, c.pad_w) < 0)
     throw Error("conv: an extent, stride, dilation or number of groups is below 1, or a padding below 0");
+  if ((c.pitch_x != 0 && c.pitch_x < c.c) || (c.pitch_y != 0 && c.pitch_y < c.k))
+    throw Error(
+        fmt::format("conv: pitches {} and {} are below the {} and {} channels", c.pitch_x, c.pitch_y, c.c, c.k));
   if (c.c % c.groups || c.k % c.groups)
     throw Error(fmt::format("conv: {} groups do not divide {} input and {} output channels", c.groups, c.c, c.k));
   if (c.h + 2 * c.pad_h < c.r || c.w + 2 * c.pad_w < c.s)

@@ -766,6 +766,8 @@ typedef struct rook_conv_problem {
   int32_t n; /* input */
   int32_t h;
   int32_t w;
+  int32_t pitch_x; /* elements from pixel to pixel of x and y; 0: as many as channels */
+  int32_t pitch_y;
   rook_dtype x;               /* of x and dx */
   rook_dtype y;               /* of y and dy */
   int32_t bias;               /* fprop adds bias[k]; wgrad computes its gradient */
@@ -789,8 +791,8 @@ ROOK_API rook_status rook_conv_pack(const rook_conv_problem* problem, const rook
                                     void* packed, rook_stream stream);
 
 typedef struct rook_conv_args {
-  rook_tensor x;       /* [N,H,W,C] dense; dgrad: dx, out */
-  rook_tensor y;       /* [N,P,Q,K] dense; fprop: out; dgrad, wgrad: dy */
+  rook_tensor x;       /* [N,H,W,C]; dgrad: dx, out */
+  rook_tensor y;       /* [N,P,Q,K]; fprop: out; dgrad, wgrad: dy */
   const void* weights; /* fprop, dgrad: packed, of the same plan */
   const float* bias;   /* fprop: [K], or null */
   float* dweights;     /* wgrad: [K,R,S,C/groups] added to */

@@ -293,7 +293,8 @@ def _prepared_conv(direction, *, x, y, weights=None, bias=None, dweights=None, d
     k, r, s, _ = (int(v) for v in filters.shape)
     problem = STRUCTS["rook_conv_problem"](
         direction=_enum("rook_conv_direction", direction), c=args.x.c, k=k, r=r, s=s, stride_h=stride, stride_w=stride, pad_h=pad,
-        pad_w=pad, dilation=dilation, groups=groups, n=args.x.n, h=args.x.h, w=args.x.w, x=args.x.dtype, y=args.y.dtype,
+        pad_w=pad, dilation=dilation, groups=groups, n=args.x.n, h=args.x.h, w=args.x.w, pitch_x=args.x.pitch,
+        pitch_y=args.y.pitch, x=args.x.dtype, y=args.y.dtype,
         bias=int((dbias if direction == "wgrad" else bias) is not None), activation=_enum("rook_activation", activation))
     plan, where = STRUCTS["rook_conv_plan"](), call.where()
     name = row.encode() if row else None

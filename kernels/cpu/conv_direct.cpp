@@ -289,7 +289,7 @@ std::size_t workspace(const ConvProblem& problem) {
 
 void run(const ConvProblem& problem, const ConvArgs& args, Stream) {
   check_conv(problem, args);
-  if (!can_run(problem)) throw Error("convolution: direct runs f32 without dilation and groups only");
+  if (!can_run(problem)) throw Error("convolution: direct runs dense f32 tensors without dilation and groups only");
   if (problem.direction == ConvDirection::wgrad) return run_wgrad(problem, args);
   run_lines(problem, args);
 }
@@ -298,8 +298,9 @@ void run(const ConvProblem& problem, const ConvArgs& args, Stream) {
 
 bool can_run(const ConvProblem& problem) {
   const ConvGeometry& g = problem.geometry;
-  return g.groups == 1 && g.dilation == 1 && g.r <= kMostTaps && g.s <= kMostTaps && problem.x == DType::f32 &&
-         problem.y == DType::f32 && (problem.direction != ConvDirection::fprop || is_slope(problem.activation));
+  return problem.dense() && g.groups == 1 && g.dilation == 1 && g.r <= kMostTaps && g.s <= kMostTaps &&
+         problem.x == DType::f32 && problem.y == DType::f32 &&
+         (problem.direction != ConvDirection::fprop || is_slope(problem.activation));
 }
 
 const ConvRow& conv_row() {

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "kernels/conv.h"
 #include "kernels/cpu/conv_direct.h"
+#include "kernels/cpu/conv_sliced.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/ops.h"
 
@@ -254,7 +255,7 @@ Compiled& get(const ConvProblem& problem) {
 
 bool supports(const ConvProblem& problem) {
   const auto known = [](DType type) { return type == DType::f32 || type == DType::bf16; };
-  if (!known(problem.x) || !known(problem.y)) return false;
+  if (!known(problem.x) || !known(problem.y) || !problem.dense()) return false;
   if (problem.direction == ConvDirection::fprop && problem.activation != Activation::linear &&
       !fused(problem.activation))
     return false;
@@ -370,12 +371,13 @@ constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
 
 }  // namespace
 
-// First Winograd and our direct sums, which say no where they would be slower; last the reference loops, so that every
-// problem runs (oneDNN refuses negative paddings of odd dilated shapes).
+// First Winograd and our direct sums, which say no where they would be slower; for slices of wider tensors, copies;
+// last the reference loops, so that every problem runs (oneDNN refuses negative paddings of odd dilated shapes).
 std::span<const ConvRow> conv_rows() {
   static const auto rows = [] {
     std::vector<ConvRow> all{winograd::conv_row(), direct::conv_row()};
     all.insert(all.end(), kRows.begin(), kRows.end());
+    all.push_back(sliced::conv_row());
     const auto last = ref::conv_rows();
     all.insert(all.end(), last.begin(), last.end());
     return all;

@@ -33,6 +33,7 @@ Shape shape_of(const ConvProblem& problem) {
 
 bool can_run(const ConvProblem& problem) {
   const ConvGeometry& g = problem.geometry;
+  if (!problem.dense()) return false;
   if (g.r != 3 || g.s != 3 || g.stride_h != 1 || g.stride_w != 1 || g.dilation != 1 || g.groups != 1) return false;
   if (g.pad_h > 2 || g.pad_w > 2 || !has_math(problem.x)) return false;
   if (problem.direction == ConvDirection::fprop) return problem.y == DType::f32 || problem.y == problem.x;
@@ -68,7 +69,8 @@ void pack(const ConvProblem& problem, const float* weights, void* packed, Stream
 
 void run(const ConvProblem& problem, const ConvArgs& args, Stream) {
   check_conv(problem, args);
-  if (!can_run(problem)) throw Error("convolution: Winograd runs 3x3 with stride 1 only, without dilation and groups");
+  if (!can_run(problem))
+    throw Error("convolution: Winograd runs 3x3 of dense tensors with stride 1 only, without dilation and groups");
   if (problem.direction == ConvDirection::wgrad) return run_wgrad(problem, args);
   run_forward(problem, args);
 }

@@ -106,7 +106,7 @@ bool supports(const ConvProblem& problem) {
 }
 
 std::size_t x_bytes(const ConvProblem& problem) {
-  return static_cast<std::size_t>(problem.n) * problem.h * problem.w * problem.geometry.c * size_of(problem.x);
+  return static_cast<std::size_t>(problem.n) * problem.h * problem.w * problem.x_pitch() * size_of(problem.x);
 }
 
 // Workspace: cuDNN's; then what is computed before it is added to the caller's gradient, dx or dweights; then the

@@ -11,7 +11,13 @@
 namespace rook::ref {
 namespace {
 
-double load(const Tensor& t, std::int64_t i) {
+// Element i of the dense order (n, h, w, c).
+std::int64_t place_of(const Tensor& t, std::int64_t i) {
+  return i / t.c * t.pitch + i % t.c;
+}
+
+double load(const Tensor& t, std::int64_t element) {
+  const std::int64_t i = place_of(t, element);
   switch (t.dtype) {
     case DType::f32:
       return t.as<float>()[i];
@@ -24,7 +30,8 @@ double load(const Tensor& t, std::int64_t i) {
   }
 }
 
-void store(const Tensor& t, std::int64_t i, double value) {
+void store(const Tensor& t, std::int64_t element, double value) {
+  const std::int64_t i = place_of(t, element);
   switch (t.dtype) {
     case DType::f32:
       t.as<float>()[i] = static_cast<float>(value);

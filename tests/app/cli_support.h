@@ -23,6 +23,12 @@ namespace fs = std::filesystem;
 
 using Words = std::vector<std::string>;
 
+inline std::string joined(const Words& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
 inline Words command_of(const Words& arguments) {
   const char* program = std::getenv("ROOK_PROGRAM");
   REQUIRE_MESSAGE((program && *program), "set ROOK_PROGRAM to the program, as ctest does");
@@ -74,6 +80,16 @@ inline void append_text(const fs::path& file, std::string_view text) {
 
 inline bool shows(const std::string& text, const std::string& words) {
   return text.find(words) != std::string::npos;
+}
+
+// A failure: status 1, one line that starts with the program's name and says `what`.
+inline void check_failure(const Words& arguments, const std::string& what) {
+  const Output output = run_program(arguments);
+  INFO("rook ", joined(arguments), "\n", output.err);
+  CHECK(output.status == 1);
+  CHECK(output.err.starts_with("rook: "));
+  CHECK(output.err.find('\n') == output.err.size() - 1);
+  CHECK(shows(output.err, what));
 }
 
 // What must work and report JSON.

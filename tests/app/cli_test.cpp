@@ -28,22 +28,6 @@ const std::vector<Words> kCommands{{"detect"},
                                    {"synth"},
                                    {"synth", "chess"}};
 
-std::string joined(const Words& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
-// A failure: status 1, one line that starts with the program's name and says `what`.
-void check_failure(const Words& arguments, const std::string& what) {
-  const Output output = run_program(arguments);
-  INFO("rook ", joined(arguments), "\n", output.err);
-  CHECK(output.status == 1);
-  CHECK(output.err.starts_with("rook: "));
-  CHECK(output.err.find('\n') == output.err.size() - 1);
-  CHECK(output.err.find(what) != std::string::npos);
-}
-
 }  // namespace
 
 TEST_CASE("command line: help has an example") {

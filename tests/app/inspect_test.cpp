@@ -12,15 +12,6 @@ fs::path photo_of(const std::string& name) {
   return tiny_run().data / "test/images" / name;
 }
 
-void check_failure(const Words& arguments, const std::string& what) {
-  const Output output = run_program(arguments);
-  INFO(output.err);
-  CHECK(output.status == 1);
-  CHECK(output.err.starts_with("rook: "));
-  CHECK(output.err.find('\n') == output.err.size() - 1);
-  CHECK(shows(output.err, what));
-}
-
 }  // namespace
 
 TEST_CASE("rook inspect: a page about a photo, with the labels beside it") {

@@ -108,6 +108,13 @@ class Operations(unittest.TestCase):
             ran += 1
         self.assertGreaterEqual(ran, 2)
 
+    def test_convolution_of_slices(self):
+        wide, weights, into = normal(1, 6, 5, 11), normal(6, 3, 3, 4), poisoned(1, 6, 5, 9)
+        x, y = wide[..., 2:6], into[..., 1:7]
+        rook.conv("fprop", x=x, y=y, weights=weights, pad=1)
+        self.close(y, np.einsum("npqrsc,krsc->npqk", windows(x.astype("f8"), 3, 1, 1), weights), 1e-4)
+        self.assertTrue(np.isnan(into[..., 0]).all() and np.isnan(into[..., 7:]).all())
+
     def test_convolution_gradients(self):
         x, dy, weights = normal(1, 5, 6, 3), normal(1, 5, 6, 4), normal(4, 3, 3, 3)
         dx, dw, db = poisoned(1, 5, 6, 3), np.zeros((4, 3, 3, 3), "f4"), np.zeros(4, "f4")

@@ -16,8 +16,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "tests/io/byte_files.h"
+#include "tests/io/picture_support.h"
 
 namespace fs = std::filesystem;
+using namespace rook::test;
 using rook::Error;
 using rook::io::DarknetWeights;
 using rook::io::parse_darknet_weights;
@@ -25,8 +28,6 @@ using rook::io::read_darknet_weights;
 using rook::io::write_darknet_weights;
 
 namespace {
-
-using Bytes = std::vector<std::byte>;
 
 template <class T>
 void append(Bytes& bytes, T value) {
@@ -47,15 +48,7 @@ Bytes file_of(std::int32_t major, std::int32_t minor, std::int32_t revision, See
   return bytes;
 }
 
-Bytes content_of(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  const std::vector<char> chars{std::istreambuf_iterator<char>(stream), {}};
-  Bytes bytes(chars.size());
-  if (!chars.empty()) std::memcpy(bytes.data(), chars.data(), chars.size());
-  return bytes;
-}
-
-std::string message_of(const Bytes& bytes) {
+std::string weights_fault(const Bytes& bytes) {
   try {
     parse_darknet_weights(bytes, "some.weights");
   } catch (const Error& error) {
@@ -63,26 +56,6 @@ std::string message_of(const Bytes& bytes) {
   }
   return "";
 }
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-// A folder of this test alone, gone at its end.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "rook-weights-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
 
 }  // namespace
 
@@ -120,22 +93,22 @@ TEST_CASE("weights: the header's size follows the version") {
 
 TEST_CASE("weights: faults are named") {
   const std::vector<float> two = {1.0f, 2.0f};
-  CHECK(contains(message_of({}), "some.weights: 0 bytes are too few"));
-  CHECK(contains(message_of(file_of<std::uint64_t>(0, 2, 5, 0, {})), "without any weights"));
-  CHECK(contains(message_of(file_of<std::uint64_t>(-1, 2, 5, 0, two)), "not a darknet weights file"));
-  CHECK(contains(message_of(file_of<std::uint64_t>(0, 0x04034b50, 5, 0, two)), "not a darknet weights file"));
+  CHECK(contains(weights_fault({}), "some.weights: 0 bytes are too few"));
+  CHECK(contains(weights_fault(file_of<std::uint64_t>(0, 2, 5, 0, {})), "without any weights"));
+  CHECK(contains(weights_fault(file_of<std::uint64_t>(-1, 2, 5, 0, two)), "not a darknet weights file"));
+  CHECK(contains(weights_fault(file_of<std::uint64_t>(0, 0x04034b50, 5, 0, two)), "not a darknet weights file"));
 
   Bytes ragged = file_of<std::uint64_t>(0, 2, 5, 0, two);
   ragged.pop_back();
-  CHECK(contains(message_of(ragged), "7 bytes after the header"));
+  CHECK(contains(weights_fault(ragged), "7 bytes after the header"));
 
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
                           -std::numeric_limits<float>::infinity()}) {
-    const std::string message = message_of(file_of<std::uint64_t>(0, 2, 5, 0, {1.0f, 2.0f, bad, bad}));
+    const std::string message = weights_fault(file_of<std::uint64_t>(0, 2, 5, 0, {1.0f, 2.0f, bad, bad}));
     CHECK(contains(message, "some.weights: weight 2 of 4 (byte 28) is "));
     CHECK(!contains(message, "\n"));
   }
-  CHECK(contains(message_of(file_of<std::uint32_t>(0, 1, 0, 0, {NAN})), "(byte 16)"));
+  CHECK(contains(weights_fault(file_of<std::uint32_t>(0, 1, 0, 0, {NAN})), "(byte 16)"));
 }
 
 TEST_CASE("weights: truncated at every byte it is an error, or a shorter list of whole floats") {
@@ -159,7 +132,7 @@ TEST_CASE("weights: truncated at every byte it is an error, or a shorter list of
 }
 
 TEST_CASE("weights: every flipped bit is an error or is read as what the bytes now say, and is written back as them") {
-  const Folder folder;
+  const TempFolder folder;
   const Bytes whole = file_of<std::uint64_t>(0, 2, 5, 12800, {1.0f, -0.0f, 1e-40f});
   int read = 0, refused = 0;
   for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
@@ -174,8 +147,8 @@ TEST_CASE("weights: every flipped bit is an error or is read as what the bytes n
       continue;
     }
     ++read;
-    write_darknet_weights(folder.path / "a.weights", weights);
-    CHECK(content_of(folder.path / "a.weights") == changed);
+    write_darknet_weights(folder / "a.weights", weights);
+    CHECK(content_of(folder / "a.weights") == changed);
   }
   // Refused are at least the sign and high bits of three version numbers, and the one bit that makes 1.0f infinite.
   CHECK(refused >= 3 * 16 + 1);
@@ -183,7 +156,7 @@ TEST_CASE("weights: every flipped bit is an error or is read as what the bytes n
 }
 
 TEST_CASE("weights: what is written is read back to the bit") {
-  const Folder folder;
+  const TempFolder folder;
   std::mt19937 random(7);
   for (const int count : {1, 2, 3, 17, 101, 4099}) {
     CAPTURE(count);
@@ -195,7 +168,7 @@ TEST_CASE("weights: what is written is read back to the bit") {
       std::memcpy(&value, &bits, sizeof value);
       if (std::isfinite(value)) weights.payload.push_back(value);
     }
-    const fs::path file = folder.path / "a.weights";
+    const fs::path file = folder / "a.weights";
     write_darknet_weights(file, weights);
     CHECK(fs::file_size(file) == 20 + 4u * static_cast<unsigned>(count));
     const DarknetWeights back = read_darknet_weights(file);
@@ -208,8 +181,8 @@ TEST_CASE("weights: what is written is read back to the bit") {
 }
 
 TEST_CASE("weights: what would not be read back is not written") {
-  const Folder folder;
-  const fs::path file = folder.path / "a.weights";
+  const TempFolder folder;
+  const fs::path file = folder / "a.weights";
   DarknetWeights weights;
   CHECK_THROWS_AS(write_darknet_weights(file, weights), Error);  // nothing in it
   weights.payload = {1.0f, NAN};
@@ -220,7 +193,7 @@ TEST_CASE("weights: what would not be read back is not written") {
   weights.header.minor = 1;
   weights.header.seen = 0x1'0000'0000;  // more than the old header holds
   CHECK_THROWS_AS(write_darknet_weights(file, weights), Error);
-  CHECK(fs::is_empty(folder.path));
+  CHECK(folder.entries() == 0);
   weights.header.seen = 0xffff'ffff;
   write_darknet_weights(file, weights);
   CHECK(fs::file_size(file) == 20);
@@ -228,10 +201,10 @@ TEST_CASE("weights: what would not be read back is not written") {
 }
 
 TEST_CASE("weights: a missing file and a folder are errors that name it") {
-  const Folder folder;
-  CHECK_THROWS_WITH_AS(read_darknet_weights(folder.path / "none.weights"),
-                       doctest::Contains("none.weights: no such file"), Error);
-  CHECK_THROWS_WITH_AS(read_darknet_weights(folder.path), doctest::Contains("not a regular file"), Error);
+  const TempFolder folder;
+  CHECK_THROWS_WITH_AS(read_darknet_weights(folder / "none.weights"), doctest::Contains("none.weights: no such file"),
+                       Error);
+  CHECK_THROWS_WITH_AS(read_darknet_weights(folder / "."), doctest::Contains("not a regular file"), Error);
 }
 
 TEST_CASE("weights: published files are read and written back byte for byte") {
@@ -240,7 +213,7 @@ TEST_CASE("weights: published files are read and written back byte for byte") {
     MESSAGE("skipped: ROOK_ASSETS is not set");
     return;
   }
-  const Folder folder;
+  const TempFolder folder;
   int files = 0, old_headers = 0;
   for (const fs::directory_entry& entry : fs::directory_iterator(fs::path(assets) / "weights")) {
     const fs::path& file = entry.path();
@@ -250,8 +223,8 @@ TEST_CASE("weights: published files are read and written back byte for byte") {
     CAPTURE(file.string());
     const DarknetWeights weights = read_darknet_weights(file);
     CHECK(weights.payload.size() * 4 + static_cast<std::size_t>(weights.header.bytes) == fs::file_size(file));
-    write_darknet_weights(folder.path / "copy.weights", weights);
-    const bool same = content_of(folder.path / "copy.weights") == content_of(file);
+    write_darknet_weights(folder / "copy.weights", weights);
+    const bool same = content_of(folder / "copy.weights") == content_of(file);
     CHECK(same);
     ++files;
     if (weights.header.bytes == 16) ++old_headers;

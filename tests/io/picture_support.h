@@ -46,6 +46,11 @@ class TempFolder {
   std::filesystem::path path_;
 };
 
+inline void write(const std::filesystem::path& file, std::string_view text) {
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary) << text;
+}
+
 inline void save(const std::filesystem::path& file, std::span<const std::uint8_t> bytes) {
   std::ofstream(file, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));

@@ -15,8 +15,11 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "tests/io/byte_files.h"
+#include "tests/io/picture_support.h"
 
 namespace fs = std::filesystem;
+using namespace rook::test;
 using rook::Error;
 using rook::io::parse_safetensors;
 using rook::io::read_safetensors;
@@ -26,8 +29,6 @@ using rook::io::SafeTensors;
 using rook::io::write_safetensors;
 
 namespace {
-
-using Bytes = std::vector<std::byte>;
 
 // A file laid out by hand: the header as given, then `data` bytes 0, 1, 2, ...
 Bytes file_of(const std::string& header, std::size_t data) {
@@ -39,7 +40,7 @@ Bytes file_of(const std::string& header, std::size_t data) {
   return bytes;
 }
 
-std::string message_of(const Bytes& bytes) {
+std::string safetensors_fault(const Bytes& bytes) {
   try {
     parse_safetensors(bytes, "x.safetensors");
   } catch (const Error& error) {
@@ -48,20 +49,8 @@ std::string message_of(const Bytes& bytes) {
   return "";
 }
 
-Bytes content_of(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  const std::vector<char> chars{std::istreambuf_iterator<char>(stream), {}};
-  Bytes bytes(chars.size());
-  if (!chars.empty()) std::memcpy(bytes.data(), chars.data(), chars.size());
-  return bytes;
-}
-
 std::string text_of(const Bytes& bytes, std::size_t first, std::size_t count) {
   return {reinterpret_cast<const char*>(bytes.data()) + first, count};
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 bool equal(const SafeTensors& a, const SafeTensors& b) {
@@ -80,22 +69,6 @@ std::vector<std::tuple<std::string, std::vector<std::int64_t>, Bytes>> arrays_of
   std::sort(arrays.begin(), arrays.end());
   return arrays;
 }
-
-// A folder of this test alone, gone at its end.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "rook-safetensors-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
 
 // Two arrays with no dimension of 0 and metadata: 6 floats and 3 bytes.
 const std::string kGoldenHeader = R"({"__metadata__":{"cfg":"[net]\nwidth=416","seed":"7"},)"
@@ -124,24 +97,24 @@ TEST_CASE("safetensors: a file laid out by hand") {
 }
 
 TEST_CASE("safetensors: the written bytes are canonical") {
-  const Folder folder;
-  write_safetensors(folder.path / "a.safetensors", golden_tensors());
-  const Bytes bytes = content_of(folder.path / "a.safetensors");
+  const TempFolder folder;
+  write_safetensors(folder / "a.safetensors", golden_tensors());
+  const Bytes bytes = content_of(folder / "a.safetensors");
   std::string header = kGoldenHeader;
   header.append((8 - header.size() % 8) % 8, ' ');
   CHECK(bytes == file_of(header, 27));
-  CHECK(read_safetensors_metadata(folder.path / "a.safetensors") == golden_tensors().metadata);
+  CHECK(read_safetensors_metadata(folder / "a.safetensors") == golden_tensors().metadata);
 }
 
 TEST_CASE("safetensors: each array lies aligned for its dtype") {
-  const Folder folder;
+  const TempFolder folder;
   SafeTensors tensors;
   tensors.tensors["a"] = {"U8", {3}, Bytes(3)};
   tensors.tensors["b"] = {"F32", {1}, Bytes(4)};
   tensors.tensors["c"] = {"I64", {}, Bytes(8)};
   tensors.tensors["d"] = {"BF16", {1, 1}, Bytes(2)};
-  write_safetensors(folder.path / "a.safetensors", tensors);
-  const Bytes bytes = content_of(folder.path / "a.safetensors");
+  write_safetensors(folder / "a.safetensors", tensors);
+  const Bytes bytes = content_of(folder / "a.safetensors");
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), 8);
   CHECK(length % 8 == 0);
@@ -208,14 +181,14 @@ TEST_CASE("safetensors: faults name the file and the tensor") {
   };
   for (const Case& c : cases) {
     CAPTURE(c.header);
-    const std::string message = message_of(file_of(c.header, c.data));
+    const std::string message = safetensors_fault(file_of(c.header, c.data));
     CAPTURE(message);
     CHECK(message.starts_with("x.safetensors: "));
     CHECK(contains(message, c.message));
     CHECK(!contains(message, "\n"));
   }
   // A name with a line break stays on the one line of the message.
-  CHECK(contains(message_of(file_of("{\"a\\nb\":3}", 0)), "tensor \"a\\nb\""));
+  CHECK(contains(safetensors_fault(file_of("{\"a\\nb\":3}", 0)), "tensor \"a\\nb\""));
 }
 
 TEST_CASE("safetensors: the header's length is believed only as far as the file goes") {
@@ -225,7 +198,7 @@ TEST_CASE("safetensors: the header's length is believed only as far as the file 
     CAPTURE(length);
     Bytes bytes = file_of("{}", 0);
     std::memcpy(bytes.data(), &length, 8);
-    CHECK(contains(message_of(bytes), "its header should have"));
+    CHECK(contains(safetensors_fault(bytes), "its header should have"));
   }
   CHECK(equal(parse_safetensors(file_of("{}", 0), "x"), SafeTensors{}));
   CHECK(equal(parse_safetensors(file_of("{}      ", 0), "x"), SafeTensors{}));
@@ -272,7 +245,7 @@ TEST_CASE("safetensors: a flipped bit of the header is an error or changes a nam
 }
 
 TEST_CASE("safetensors: seeded damage of several bytes is an error or a file that is written and read alike") {
-  const Folder folder;
+  const TempFolder folder;
   const Bytes whole = file_of(kGoldenHeader, 27);
   std::mt19937 random(11);
   const std::string alphabet = "{}[]\",:0123456789-eE.F UBIdtypeshao_ts\\n";
@@ -286,8 +259,8 @@ TEST_CASE("safetensors: seeded damage of several bytes is an error or a file tha
     try {
       const SafeTensors file = parse_safetensors(changed, "x");
       if (++read % 64 != 0) continue;  // writing syncs: a sample is enough
-      write_safetensors(folder.path / "a.safetensors", file);
-      CHECK(equal(read_safetensors(folder.path / "a.safetensors"), file));
+      write_safetensors(folder / "a.safetensors", file);
+      CHECK(equal(read_safetensors(folder / "a.safetensors"), file));
     } catch (const Error&) {
     }
   }
@@ -296,8 +269,8 @@ TEST_CASE("safetensors: seeded damage of several bytes is an error or a file tha
 }
 
 TEST_CASE("safetensors: random files are read back as written, and written alike again") {
-  const Folder folder;
-  const fs::path first = folder.path / "a.safetensors", second = folder.path / "b.safetensors";
+  const TempFolder folder;
+  const fs::path first = folder / "a.safetensors", second = folder / "b.safetensors";
   std::mt19937 random(5);
   const std::vector<std::pair<std::string, std::size_t>> dtypes = {
       {"F64", 8}, {"I64", 8}, {"U64", 8}, {"F32", 4}, {"I32", 4}, {"F16", 2}, {"BF16", 2}, {"U8", 1}, {"BOOL", 1}};
@@ -329,7 +302,7 @@ TEST_CASE("safetensors: random files are read back as written, and written alike
 }
 
 TEST_CASE("safetensors: floats keep every bit, NaN and -0 too") {
-  const Folder folder;
+  const TempFolder folder;
   const std::vector<float> values = {1.5f, -0.0f, NAN, -INFINITY, 1e-45f, 3.4e38f};
   SafeTensors tensors;
   tensors.add_f32("w", {3, 2}, values);
@@ -339,16 +312,16 @@ TEST_CASE("safetensors: floats keep every bit, NaN and -0 too") {
                        Error);
   CHECK_THROWS_AS(tensors.add_f32("v", {-3, -2}, values), Error);
   CHECK(tensors.tensors.size() == 1);
-  write_safetensors(folder.path / "a.safetensors", tensors);
-  const SafeTensors back = read_safetensors(folder.path / "a.safetensors");
+  write_safetensors(folder / "a.safetensors", tensors);
+  const SafeTensors back = read_safetensors(folder / "a.safetensors");
   const std::span<const float> read = back.at("w").f32();
   REQUIRE(read.size() == values.size());
   CHECK(std::memcmp(read.data(), values.data(), values.size() * sizeof(float)) == 0);
 }
 
 TEST_CASE("safetensors: what would not be read back is not written") {
-  const Folder folder;
-  const fs::path file = folder.path / "a.safetensors";
+  const TempFolder folder;
+  const fs::path file = folder / "a.safetensors";
   const auto refused = [&](const std::string& name, const SafeTensor& tensor, const std::string& message) {
     SafeTensors tensors;
     tensors.tensors[name] = tensor;
@@ -362,9 +335,9 @@ TEST_CASE("safetensors: what would not be read back is not written") {
   SafeTensors tensors;
   tensors.metadata["cfg"] = "\xff\xfe";
   CHECK_THROWS_AS(write_safetensors(file, tensors), Error);
-  CHECK(fs::is_empty(folder.path));
+  CHECK(folder.entries() == 0);
   CHECK_THROWS_WITH_AS(read_safetensors(file), doctest::Contains("a.safetensors: no such file"), Error);
-  CHECK_THROWS_WITH_AS(read_safetensors_metadata(folder.path), doctest::Contains("not a regular file"), Error);
+  CHECK_THROWS_WITH_AS(read_safetensors_metadata(folder / "."), doctest::Contains("not a regular file"), Error);
 }
 
 TEST_CASE("safetensors: the golden files are read") {
@@ -373,7 +346,7 @@ TEST_CASE("safetensors: the golden files are read") {
     MESSAGE("skipped: ROOK_ASSETS is not set");
     return;
   }
-  const Folder folder;
+  const TempFolder folder;
   int files = 0;
   for (const fs::directory_entry& entry : fs::directory_iterator(fs::path(assets) / "golden")) {
     if (entry.path().extension() != ".safetensors") continue;
@@ -391,8 +364,8 @@ TEST_CASE("safetensors: the golden files are read") {
     const double mean = std::accumulate(pixels.begin(), pixels.end(), 0.0) / static_cast<double>(pixels.size());
     CHECK(mean > 0.2);
     CHECK(mean < 0.8);
-    write_safetensors(folder.path / "a.safetensors", file);
-    CHECK(equal(read_safetensors(folder.path / "a.safetensors"), file));
+    write_safetensors(folder / "a.safetensors", file);
+    CHECK(equal(read_safetensors(folder / "a.safetensors"), file));
     ++files;
   }
   CHECK(files >= 6);

@@ -72,8 +72,8 @@ class GuardedBytes {
 struct Setup {
   Setup(const ConvProblem& p, Random& random)
       : problem(p),
-        x(p.x, p.n, p.h, p.w, p.geometry.c),
-        y(p.y, p.n, p.p(), p.q(), p.geometry.k),
+        x(tensor_of_pitch(p.x, p.n, p.h, p.w, p.geometry.c, p.x_pitch())),
+        y(tensor_of_pitch(p.y, p.n, p.p(), p.q(), p.geometry.k, p.y_pitch())),
         weights(p.geometry.weights()),
         bias(p.geometry.k),
         dweights(p.geometry.weights()),

@@ -49,8 +49,9 @@ TEST_CASE("libraries: cuDNN's extents, strides and paddings") {
       .geometry = {.c = 6, .k = 10, .r = 3, .s = 3, .stride_h = 2, .stride_w = 2, .pad_h = 1, .pad_w = 1, .groups = 2},
       .n = 2,
       .h = 13,
-      .w = 8};
-  const auto conv = library_conv(problem, {.x = 16, .y = 0});
+      .w = 8,
+      .pitch_x = 16};
+  const auto conv = library_conv(problem);
   REQUIRE(conv);
   CHECK(conv->x == LibraryTensor{{2, 6, 13, 8}, {13 * 8 * 16, 1, 8 * 16, 16}});
   CHECK(conv->y == LibraryTensor{{2, 10, 7, 4}, {7 * 4 * 10, 1, 4 * 10, 10}});
@@ -116,12 +117,17 @@ TEST_CASE("libraries: every padding says where cuDNN's last output ends") {
 }
 
 TEST_CASE("libraries: cuBLASLt's products, by hand") {
-  const Pitches pitches{.x = 24, .y = 32};
-  CHECK(library_gemm(pointwise(ConvDirection::fprop, 2, 3, 5, 16, 21), pitches) ==
+  const auto sliced = [](ConvDirection direction) {
+    ConvProblem problem = pointwise(direction, 2, 3, 5, 16, 21);
+    problem.pitch_x = 24;
+    problem.pitch_y = 32;
+    return problem;
+  };
+  CHECK(library_gemm(sliced(ConvDirection::fprop)) ==
         LibraryGemm{Operand::weights, Operand::x, Operand::y, true, false, 21, 30, 16, 16, 24, 32});
-  CHECK(library_gemm(pointwise(ConvDirection::dgrad, 2, 3, 5, 16, 21), pitches) ==
+  CHECK(library_gemm(sliced(ConvDirection::dgrad)) ==
         LibraryGemm{Operand::weights, Operand::y, Operand::x, false, false, 16, 30, 21, 16, 32, 24});
-  CHECK(library_gemm(pointwise(ConvDirection::wgrad, 2, 3, 5, 16, 21), pitches) ==
+  CHECK(library_gemm(sliced(ConvDirection::wgrad)) ==
         LibraryGemm{Operand::x, Operand::y, Operand::weights, false, true, 16, 21, 30, 24, 32, 16});
   CHECK(library_gemm(pointwise(ConvDirection::fprop, 1, 1, 1, 7, 3)) ==
         LibraryGemm{Operand::weights, Operand::x, Operand::y, true, false, 3, 1, 7, 7, 7, 3});
@@ -150,7 +156,9 @@ TEST_CASE("libraries: the products are the reference's convolutions, in slices o
       const int c = 13, k = 7, pitch_x = sliced ? 17 : c, pitch_y = sliced ? 11 : k;
       const ConvProblem problem = pointwise(direction, 2, 5, 3, c, k);
       Setup setup(problem, random);
-      const Pitches pitches = sliced ? Pitches{pitch_x, pitch_y} : Pitches{};
+      ConvProblem wide = problem;
+      wide.pitch_x = pitch_x;
+      wide.pitch_y = pitch_y;
       std::vector<float> x = spread(setup.x, c, pitch_x), y = spread(setup.y, k, pitch_y);
       std::vector<float> weights(setup.weights.span().begin(), setup.weights.span().end());
       std::vector<float> dweights(setup.dweights.span().begin(), setup.dweights.span().end());
@@ -161,7 +169,7 @@ TEST_CASE("libraries: the products are the reference's convolutions, in slices o
                : wgrad                 ? dweights.data()
                                        : weights.data();
       };
-      const LibraryGemm gemm = library_gemm(problem, pitches);
+      const LibraryGemm gemm = library_gemm(wide);
       naive_gemm(gemm, data(gemm.a), data(gemm.b), data(gemm.d), wgrad);
       setup.run(ref_row());
       const auto close = [](double a, double b) { return std::abs(a - b) <= 1e-5; };

@@ -103,6 +103,45 @@ TEST_CASE("conv: every row agrees with the reference in all directions") {
   CHECK((of_onednn[1] == 0 || of_onednn[1] > static_cast<int>(std::size(kCases)) * 3));
 }
 
+TEST_CASE("conv: slices of wider tensors") {
+  Random random(6);
+  constexpr ConvCase kSliced[] = {
+      {"Winograd's", 1, 13, 15, square(32, 40, 3, 1, 1)},
+      {"stride 2", 2, 9, 7, square(24, 16, 3, 2, 1)},
+      {"pointwise", 1, 7, 5, square(13, 37, 1)},
+      {"depthwise", 1, 5, 7, square(16, 16, 3, 1, 1, 1, 16)},
+      {"left to the reference", 1, 9, 9, square(4, 4, 3, 1, 0, 2)},
+  };
+  std::string ran;
+  for (const ConvCase& k : kSliced)
+    for (const Types types : kTypes)
+      for (const ConvDirection direction : kDirections)
+        for (const auto& [more_x, more_y] : {std::pair{16, 3}, {0, 16}, {5, 0}}) {
+          if (types.x != types.y && direction != ConvDirection::fprop) continue;
+          const ConvProblem problem{.direction = direction,
+                                    .geometry = k.geometry,
+                                    .n = k.n,
+                                    .h = k.h,
+                                    .w = k.w,
+                                    .pitch_x = k.geometry.c + more_x,
+                                    .pitch_y = k.geometry.k + more_y,
+                                    .x = types.x,
+                                    .y = types.y,
+                                    .bias = direction != ConvDirection::dgrad};
+          CAPTURE(k.name);
+          INFO(describe(problem));
+          for (const ConvRow& row : cpu::conv_rows()) {
+            CAPTURE(row.name);
+            if (check_row(row, problem, more_x == 5 ? Grad::accumulate : Grad::overwrite, random))
+              ran += std::string(row.name) + " ";
+          }
+        }
+  CHECK(ran.find("sliced") != std::string::npos);
+  CHECK(ran.find("ref") != std::string::npos);
+  // The others say that they want dense tensors.
+  for (const char* other : {"winograd", "direct", "onednn"}) CHECK(ran.find(other) == std::string::npos);
+}
+
 TEST_CASE("conv: fused activations") {
   Random random(2);
   constexpr ConvGeometry kGeometries[] = {square(13, 21, 3, 1, 1), square(16, 32, 1), square(16, 16, 3, 1, 1, 1, 16)};
@@ -222,6 +261,8 @@ TEST_CASE("conv: arguments that do not fit are refused") {
   refused([](ConvProblem&, ConvArgs& a) { a.y.h = 4; });
   refused([](ConvProblem&, ConvArgs& a) { a.x.pitch = 8; });
   refused([](ConvProblem&, ConvArgs& a) { a.y.pitch = 8; });
+  refused([](ConvProblem& p, ConvArgs&) { p.pitch_x = 8; });
+  refused([](ConvProblem& p, ConvArgs& a) { p.pitch_y = 5, a.y.pitch = 5; });
   refused([](ConvProblem&, ConvArgs& a) { a.x.dtype = DType::bf16; });
   refused([](ConvProblem&, ConvArgs& a) { a.weights = nullptr; });
   refused([](ConvProblem& p, ConvArgs&) { p.direction = ConvDirection::wgrad; });

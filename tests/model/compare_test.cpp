@@ -15,15 +15,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void write(const fs::path& file, const std::string& text) {
-  fs::create_directories(file.parent_path());
-  std::ofstream(file) << text;
-}
-
 const std::string kConfig =
     R"({"data": "/photos/chess/", "merge": ["a=b"], "train_list": "lists/v1.txt", "started": "2025-01-31 14:05",)"
     R"( "device": "cpu bf16", "train": {"recipe": "transfer", "epochs": 4, "schedule": {"base": 0.001}}})";
-const std::string kMetrics =
+const std::string kTwoEvaluations =
     R"({"type": "train", "epoch": 0.5, "loss": 9, "seconds": 10})"
     "\n"
     R"({"type": "eval", "epoch": 1, "map50": 0.5, "map50_95": 0.2, "precision": 0.7, "recall": 0.6, "seconds": 60})"
@@ -56,7 +51,7 @@ Detection detection(float x, int cls, float score) {
 TEST_CASE("run folder: what it comes to") {
   const TempFolder folder;
   write(folder / "runs/one/config.json", kConfig);
-  write(folder / "runs/one/metrics.jsonl", kMetrics);
+  write(folder / "runs/one/metrics.jsonl", kTwoEvaluations);
   write(folder / "runs/two/config.json", "{}");
   write(folder / "runs/notes/readme.txt", "no run");
   const auto found = find_runs(folder / "runs");
@@ -125,7 +120,7 @@ TEST_CASE("compare: the page is well-formed, whatever names there are") {
   }
   for (const char* name : {"run <1>", "run&2"}) {
     write(folder / name / "config.json", kConfig);
-    write(folder / name / "metrics.jsonl", kMetrics);
+    write(folder / name / "metrics.jsonl", kTwoEvaluations);
     ComparedRun run{.name = name, .run = read_run(folder / name)};
     for (int i = 0; i < 3; ++i)
       run.results.push_back({.name = "p<" + std::to_string(i) + ">",

@@ -11,7 +11,7 @@ using namespace rook::test;
 
 namespace {
 
-const std::string kSmall =
+const std::string kStriding =
     "conv filters=8 size=3 stride=2 pad=1 batch_normalize=1 activation=leaky | conv filters=14 size=1 "
     "activation=linear" +
     kHead;
@@ -40,7 +40,7 @@ bool same(const std::vector<Detection>& a, const std::vector<Detection>& b) {
 }  // namespace
 
 TEST_CASE("detector: photos one by one and in batches give the same boxes") {
-  const Model model = tiny_model(kSmall, kNet);
+  const Model model = tiny_model(kStriding, kNet);
   std::vector<io::Image> photos;
   for (int i = 0; i < 7; ++i) photos.push_back(noise(50 + 13 * i, 90 - 7 * i, static_cast<std::uint64_t>(i)));
   for (const Fit fit : {Fit::stretch, Fit::letterbox}) {
@@ -58,7 +58,7 @@ TEST_CASE("detector: photos one by one and in batches give the same boxes") {
 }
 
 TEST_CASE("detector: boxes fall in score, exceed the threshold, and one class of a box is kept or all") {
-  const Model model = tiny_model(kSmall, kNet);
+  const Model model = tiny_model(kStriding, kNet);
   const io::Image photo = noise(64, 32, 1);
   Detector best(*model.network, *model.params, {}, options_with(0.2f));
   DetectorOptions all_classes = options_with(0.2f);
@@ -89,7 +89,7 @@ TEST_CASE("detector: room is made when more boxes than planned exceed the thresh
 TEST_CASE(
     "detector: letterbox finds the same boxes of a photo that has the network's shape, and undoes its borders "
     "otherwise") {
-  const Model model = tiny_model(kSmall, kNet);
+  const Model model = tiny_model(kStriding, kNet);
   const io::Image photo = noise(64, 32, 3);
   Detector stretch(*model.network, *model.params, {.resampling = Resampling::half_pixel}, options_with(0.3f));
   Detector letterbox(*model.network, *model.params, {.resampling = Resampling::half_pixel, .fit = Fit::letterbox},
@@ -111,7 +111,7 @@ TEST_CASE(
 }
 
 TEST_CASE("detector: pixels that have the network's size already are taken as they are") {
-  const Model model = tiny_model(kSmall, kNet);
+  const Model model = tiny_model(kStriding, kNet);
   const io::Image photo = noise(64, 32, 4);
   Detector detector(*model.network, *model.params, {.resampling = Resampling::area}, options_with(0.3f));
   const auto expected = detector.detect(std::span(&photo, 1))[0];
@@ -123,7 +123,7 @@ TEST_CASE("detector: pixels that have the network's size already are taken as th
 }
 
 TEST_CASE("detector: changed parameters are used after refresh") {
-  const Model model = tiny_model(kSmall, kNet);
+  const Model model = tiny_model(kStriding, kNet);
   const io::Image photo = noise(64, 32, 5);
   Detector detector(*model.network, *model.params, {}, options_with(0.3f));
   const auto before = detector.detect(std::span(&photo, 1))[0];
@@ -138,7 +138,7 @@ TEST_CASE("detector: changed parameters are used after refresh") {
 }
 
 TEST_CASE("detector: another size than the cfg's") {
-  const Model model = tiny_model(kSmall, kNet);
+  const Model model = tiny_model(kStriding, kNet);
   DetectorOptions options = options_with(0.3f);
   options.width = 96;
   options.height = 160;
@@ -151,7 +151,7 @@ TEST_CASE("detector: what cannot be detected with is refused") {
   const Model headless = tiny_model("conv filters=4 size=1 activation=linear");
   CHECK_THROWS_WITH_AS(Detector(*headless.network, *headless.params, {}, options_with(0.3f)),
                        doctest::Contains("tiny: has no detection head"), Error);
-  const Model model = tiny_model(kSmall, kNet);
+  const Model model = tiny_model(kStriding, kNet);
   Detector detector(*model.network, *model.params, {}, options_with(0.3f));
   const io::Image grey{.width = 4, .height = 4, .channels = 1, .pixels = std::vector<std::uint8_t>(16)};
   CHECK_THROWS_WITH_AS(detector.load(0, grey), doctest::Contains("takes 3 channels, the picture has 1"), Error);

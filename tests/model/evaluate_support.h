@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <set>
@@ -22,6 +23,11 @@ inline Truth truth_at(double left, double top, double right, double bottom, int 
 inline Detection detection_at(double score, double left, double top, double right, double bottom, int cls = 0) {
   const Truth box = truth_at(left, top, right, bottom, cls);
   return {box.x, box.y, box.w, box.h, static_cast<float>(score), 1, cls, 0};
+}
+
+// Numbers that come from floats of the size of 1.
+inline bool near(double a, double b) {
+  return std::abs(a - b) <= 1e-5;
 }
 
 inline std::vector<std::string> class_names(int count) {

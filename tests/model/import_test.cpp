@@ -17,7 +17,7 @@ namespace {
 
 // 3 -> 4 with batch norm (4*4 + 4*3*9 = 124 floats), 4 -> 6 in two groups (6 + 6*2 = 18), 6 -> 14 (14 + 14*6 = 98),
 // head.
-const std::string kSmall =
+const std::string kGrouped =
     "conv filters=4 size=3 pad=1 batch_normalize=1 activation=leaky | conv filters=6 size=1 groups=2 activation=leaky "
     "| "
     "conv filters=14 size=1 activation=linear" +
@@ -53,12 +53,6 @@ std::string message_of(const Model& model, const io::DarknetWeights& weights) {
   return "";
 }
 
-bool says(const std::string& message, std::string_view part) {
-  const bool found = message.find(part) != std::string::npos;
-  if (!found) MESSAGE("'", message, "' does not say '", part, "'");
-  return found;
-}
-
 std::vector<std::byte> bytes_of(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   const std::vector<char> chars{std::istreambuf_iterator<char>(in), {}};
@@ -70,7 +64,7 @@ std::vector<std::byte> bytes_of(const std::filesystem::path& file) {
 }  // namespace
 
 TEST_CASE("import: which float goes where") {
-  const Model model = tiny_model(kSmall);
+  const Model model = tiny_model(kGrouped);
   const ImportReport report = import_darknet(*model.network, *model.params, counting(kAll));
   CHECK(report.kind == ImportKind::exact);
   CHECK(report.skipped.empty());
@@ -104,12 +98,12 @@ TEST_CASE("import: [batchnorm] of its own") {
 }
 
 TEST_CASE("import: every length is exact, cut at a layer, of other classes, or refused") {
-  const Model fresh = tiny_model(kSmall);
+  const Model fresh = tiny_model(kGrouped);
   std::set<int> cuts{kFloats[0], kFloats[0] + kFloats[1]}, of_classes;
   for (int classes = 1; classes <= 10000; ++classes) of_classes.insert(142 + 2 * (classes + 5) * 7);
   for (int floats = 0; floats <= 2 * kAll; ++floats) {
     CAPTURE(floats);
-    const Model model = tiny_model(kSmall);
+    const Model model = tiny_model(kGrouped);
     const io::DarknetWeights weights = counting(static_cast<std::size_t>(floats));
     const bool exact = std::abs(floats - kAll) <= 1 && floats != kAll + 1;  // one short: the file had the short header
     if (!exact && !cuts.contains(floats) && !of_classes.contains(floats)) {
@@ -136,7 +130,7 @@ TEST_CASE("import: every length is exact, cut at a layer, of other classes, or r
 
 TEST_CASE("import: either size of the header") {
   // A file of 16 bytes of header taken for one of 20: its first float was read as half of `seen`.
-  Model model = tiny_model(kSmall);
+  Model model = tiny_model(kGrouped);
   io::DarknetWeights short_header = counting(kAll);
   short_header.header.seen = (std::uint64_t{std::bit_cast<std::uint32_t>(1.0f)} << 32) | 77;
   short_header.payload.erase(short_header.payload.begin());
@@ -146,36 +140,36 @@ TEST_CASE("import: either size of the header") {
   io::DarknetWeights long_header = counting(kAll);
   long_header.header.bytes = 16;
   long_header.payload.insert(long_header.payload.begin(), 0.0f);
-  model = tiny_model(kSmall);
+  model = tiny_model(kGrouped);
   CHECK(import_darknet(*model.network, *model.params, long_header).kind == ImportKind::exact);
   CHECK(export_darknet(*model.network, *model.params).payload == counting(kAll).payload);
 }
 
 TEST_CASE("import: a file that does not fit is refused with what each layer wants") {
-  const Model model = tiny_model(kSmall);
+  const Model model = tiny_model(kGrouped);
   const std::string message = message_of(model, counting(130));
-  CHECK(says(message, "counting.weights: holds 130 floats (520 bytes after its 20-byte header), tiny needs 240"));
-  CHECK(says(message, "layer 1 [convolutional] (tiny.cfg:11): bytes 516 to 588, the file ends 24 bytes into it"));
-  CHECK(says(message, "layer 2 [convolutional] (tiny.cfg:16): bytes 588 to 980 are missing"));
-  CHECK(says(message, "take the cfg these weights were trained with"));
-  CHECK(says(message_of(model, counting(2 * kAll)), "after the last layer 960 bytes are left over"));
+  CHECK(mentions(message, "counting.weights: holds 130 floats (520 bytes after its 20-byte header), tiny needs 240"));
+  CHECK(mentions(message, "layer 1 [convolutional] (tiny.cfg:11): bytes 516 to 588, the file ends 24 bytes into it"));
+  CHECK(mentions(message, "layer 2 [convolutional] (tiny.cfg:16): bytes 588 to 980 are missing"));
+  CHECK(mentions(message, "take the cfg these weights were trained with"));
+  CHECK(mentions(message_of(model, counting(2 * kAll)), "after the last layer 960 bytes are left over"));
 }
 
 TEST_CASE("import: a negative variance is the mark of a shifted file") {
   for (const float bad : {-1e-6f, -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
-    const Model model = tiny_model(kSmall);
+    const Model model = tiny_model(kGrouped);
     io::DarknetWeights weights = counting(kAll);
     weights.payload[14] = bad;
-    CHECK(says(message_of(model, weights), "at channel 2: the file belongs to another network"));
+    CHECK(mentions(message_of(model, weights), "at channel 2: the file belongs to another network"));
   }
-  const Model model = tiny_model(kSmall);
+  const Model model = tiny_model(kGrouped);
   io::DarknetWeights weights = counting(kAll);
   weights.payload[14] = 0;
   CHECK(message_of(model, weights) == "");
 }
 
 TEST_CASE("export: the first layers, and what is read back") {
-  const Model model = tiny_model(kSmall);
+  const Model model = tiny_model(kGrouped);
   const auto all = export_darknet(*model.network, *model.params).payload;
   CHECK(all.size() == kAll);
   for (const auto& [layers, floats] : {std::pair{0, 0}, {1, 124}, {2, 142}, {3, 240}, {4, 240}}) {
@@ -184,7 +178,7 @@ TEST_CASE("export: the first layers, and what is read back") {
     CHECK((part.header.bytes == 20 && part.header.minor == 2 && part.header.revision == 5));
   }
   CHECK_THROWS_AS(export_darknet(*model.network, *model.params, 5), Error);
-  const Model other = tiny_model(kSmall, "width=16 height=12 channels=3", 2);
+  const Model other = tiny_model(kGrouped, "width=16 height=12 channels=3", 2);
   CHECK(import_darknet(*other.network, *other.params, export_darknet(*model.network, *model.params)).kind ==
         ImportKind::exact);
   CHECK(std::equal(model.params->values().begin(), model.params->values().end(), other.params->values().begin()));
@@ -242,13 +236,13 @@ TEST_CASE("import: weights of other classes load but for the convolutions before
   CHECK(report.kind == ImportKind::other_classes);
   CHECK(report.file_classes == 20);
   CHECK(report.skipped == std::vector{29, 36});
-  CHECK(says(report.text(), "weights of 20 classes"));
+  CHECK(mentions(report.text(), "weights of 20 classes"));
   for (const Param& param : model.params->all()) {
     CAPTURE(param.name);
     const Model& expected = param.node == 29 || param.node == 36 ? fresh : given;
     CHECK(values_of(model, param.node, param.spec.role) == values_of(expected, param.node, param.spec.role));
   }
   // Another network altogether.
-  CHECK(says(message_of(make_model(io::read_cfg(folder / "cfg/yolov3-tiny.cfg"), {}, 1), weights),
-             "take the cfg these weights were trained with"));
+  CHECK(mentions(message_of(make_model(io::read_cfg(folder / "cfg/yolov3-tiny.cfg"), {}, 1), weights),
+                 "take the cfg these weights were trained with"));
 }

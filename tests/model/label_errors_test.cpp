@@ -14,10 +14,6 @@ using namespace rook::test;
 
 namespace {
 
-bool near(double a, double b) {
-  return std::abs(a - b) <= 1e-5;
-}
-
 // A photo with one label of class 0 at [0.2, 0.4]^2 that the model finds with that confidence.
 ImageResult found(double score) {
   return {.name = "photo",

@@ -17,11 +17,7 @@ using namespace rook::test;
 
 namespace {
 
-const std::vector<std::string> kNames{"rook", "pawn", "queen"};
-
-bool near(double a, double b) {
-  return std::abs(a - b) <= 1e-5;
-}
+const std::vector<std::string> kPieces{"rook", "pawn", "queen"};
 
 Detection box(double score, int cls = 0, double left = 0.2) {
   return detection_at(score, left, 0.2, left + 0.2, 0.4, cls);
@@ -66,8 +62,8 @@ TEST_CASE("proposals: near the threshold above it, a hint below it") {
   CHECK(near(photo.corrections, 0.8 / 1.5 + 0.4));
   CHECK(most_doubtful(photo, 8, 0.1) == std::vector{1, 2});
   CHECK(most_doubtful(photo, 1, 0) == std::vector{1});
-  CHECK(reason(photo, 1, kNames, {}) == "rook 0.30: unsure that it is there (threshold 0.25)");
-  CHECK(reason(photo, 2, kNames, {}) == "pawn 0.20: not proposed (threshold 0.25), may be missing");
+  CHECK(reason(photo, 1, kPieces, {}) == "rook 0.30: unsure that it is there (threshold 0.25)");
+  CHECK(reason(photo, 2, kPieces, {}) == "pawn 0.20: not proposed (threshold 0.25), may be missing");
 }
 
 TEST_CASE("proposals: two classes at one place are one box in doubt") {
@@ -75,7 +71,7 @@ TEST_CASE("proposals: two classes at one place are one box in doubt") {
   REQUIRE(photo.boxes.size() == 1);
   CHECK((photo.boxes[0].box.cls == 2 && photo.boxes[0].why == Doubt::other_class));
   CHECK(near(photo.boxes[0].doubt, 0.4));
-  CHECK(reason(photo, 0, kNames, {}) == "queen 0.60: or pawn 0.40?");
+  CHECK(reason(photo, 0, kPieces, {}) == "queen 0.60: or pawn 0.40?");
   // Objects that hide each other by less stay two.
   CHECK(propose(std::vector{box(0.9, 1), box(0.9, 2, 0.3)}, {}).boxes.size() == 2);
   // One that is sure is in no doubt for a weak rival.
@@ -121,7 +117,7 @@ TEST_CASE("proposals: any detections give doubts between 0 and a half that add u
       CHECK((p.doubt >= 0 && p.doubt <= 0.5));
       CHECK(p.proposed == (static_cast<int>(i) < photo.proposed));
       CHECK(p.proposed == (p.box.score >= 0.25f));
-      CHECK(!reason(photo, static_cast<int>(i), kNames, {}).empty());
+      CHECK(!reason(photo, static_cast<int>(i), kPieces, {}).empty());
       sum += p.doubt;
     }
     CHECK(near(photo.corrections, photo.boxes.empty() ? 0.5 : sum));

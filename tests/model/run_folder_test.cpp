@@ -35,10 +35,6 @@ std::string config_text() {
   return config.dump();
 }
 
-void write(const std::filesystem::path& file, std::string_view text) {
-  std::ofstream(file, std::ios::binary) << text;
-}
-
 // Reads the run and does with it what the commands do; "" or the message.
 std::string use(const std::filesystem::path& folder) {
   return error_of([&] {

@@ -15,7 +15,7 @@ using namespace rook::test;
 
 namespace {
 
-bool near(float actual, double expected) {
+bool as_good_as(float actual, double expected) {
   return std::abs(actual - expected) <= 1e-6 * std::abs(expected) + 1e-12;
 }
 
@@ -29,41 +29,41 @@ Schedule of(const char* net) {
 TEST_CASE("schedule: darknet's warm-up, then steps") {
   const Schedule s =
       of("learning_rate=.00261 burn_in=1000 max_batches=500200 policy=steps steps=400000,450000 scales=.1,.2");
-  CHECK(near(rate(s, 1), 0.00261 * 1e-12));
-  CHECK(near(rate(s, 500), 0.00261 / 16));
-  CHECK(near(rate(s, 999), 0.00261 * std::pow(0.999, 4)));
-  CHECK(near(rate(s, 1000), 0.00261));
-  CHECK(near(rate(s, 399999), 0.00261));
-  CHECK(near(rate(s, 400000), 0.000261));  // from the iteration that is named
-  CHECK(near(rate(s, 449999), 0.000261));
-  CHECK(near(rate(s, 450000), 0.0000522));
-  CHECK(near(rate(s, 500200), 0.0000522));
+  CHECK(as_good_as(rate(s, 1), 0.00261 * 1e-12));
+  CHECK(as_good_as(rate(s, 500), 0.00261 / 16));
+  CHECK(as_good_as(rate(s, 999), 0.00261 * std::pow(0.999, 4)));
+  CHECK(as_good_as(rate(s, 1000), 0.00261));
+  CHECK(as_good_as(rate(s, 399999), 0.00261));
+  CHECK(as_good_as(rate(s, 400000), 0.000261));  // from the iteration that is named
+  CHECK(as_good_as(rate(s, 449999), 0.000261));
+  CHECK(as_good_as(rate(s, 450000), 0.0000522));
+  CHECK(as_good_as(rate(s, 500200), 0.0000522));
 }
 
 TEST_CASE("schedule: every policy by hand") {
-  CHECK(near(rate(of("learning_rate=.5"), 12345), 0.5));
-  CHECK(near(rate(of("learning_rate=.5 policy=constant burn_in=10 power=2"), 5), 0.125));
+  CHECK(as_good_as(rate(of("learning_rate=.5"), 12345), 0.5));
+  CHECK(as_good_as(rate(of("learning_rate=.5 policy=constant burn_in=10 power=2"), 5), 0.125));
   const Schedule step = of("learning_rate=.8 policy=step step=100 scale=.5");
-  CHECK(near(rate(step, 99), 0.8));
-  CHECK(near(rate(step, 100), 0.4));
-  CHECK(near(rate(step, 399), 0.1));
+  CHECK(as_good_as(rate(step, 99), 0.8));
+  CHECK(as_good_as(rate(step, 100), 0.4));
+  CHECK(as_good_as(rate(step, 399), 0.1));
   const Schedule exponential = of("learning_rate=2 policy=exp gamma=.9");
-  CHECK(near(rate(exponential, 1), 1.8));
-  CHECK(near(rate(exponential, 3), 1.458));
+  CHECK(as_good_as(rate(exponential, 1), 1.8));
+  CHECK(as_good_as(rate(exponential, 3), 1.458));
   const Schedule poly = of("learning_rate=.1 policy=poly power=2 max_batches=1000");
-  CHECK(near(rate(poly, 500), 0.025));
-  CHECK(near(rate(poly, 900), 0.001));
+  CHECK(as_good_as(rate(poly, 500), 0.025));
+  CHECK(as_good_as(rate(poly, 900), 0.001));
   CHECK(rate(poly, 1000) == 0);
   CHECK(rate(poly, 1001) == 0);
   const Schedule sigmoid = of("learning_rate=4 policy=sig gamma=.5 step=10");
-  CHECK(near(rate(sigmoid, 10), 2));
-  CHECK(near(rate(sigmoid, 12), 4 / (1 + std::exp(1.0))));
+  CHECK(as_good_as(rate(sigmoid, 10), 2));
+  CHECK(as_good_as(rate(sigmoid, 12), 4 / (1 + std::exp(1.0))));
   const Schedule restarts = of("learning_rate=1 policy=sgdr sgdr_cycle=100 sgdr_mult=2 learning_rate_min=.1");
-  CHECK(near(rate(restarts, 50), 0.55));
-  CHECK(near(rate(restarts, 100), 1));  // the second cycle is twice as long
-  CHECK(near(rate(restarts, 200), 0.55));
-  CHECK(near(rate(restarts, 150), 0.1 + 0.9 * 0.5 * (1 + std::cos(M_PI / 4))));
-  CHECK(near(rate(restarts, 300), 1));
+  CHECK(as_good_as(rate(restarts, 50), 0.55));
+  CHECK(as_good_as(rate(restarts, 100), 1));  // the second cycle is twice as long
+  CHECK(as_good_as(rate(restarts, 200), 0.55));
+  CHECK(as_good_as(rate(restarts, 150), 0.1 + 0.9 * 0.5 * (1 + std::cos(M_PI / 4))));
+  CHECK(as_good_as(rate(restarts, 300), 1));
   const Schedule random = of("learning_rate=1 policy=random power=2");
   std::set<float> values;
   for (int i = 1; i <= 100; ++i) {
@@ -77,12 +77,12 @@ TEST_CASE("schedule: every policy by hand") {
 TEST_CASE("schedule: cosine with a linear warm-up") {
   const Schedule s{
       .policy = Policy::cosine, .base = 0.01f, .iterations = 110, .warmup = 10, .warmup_power = 1, .minimum = 0.02f};
-  CHECK(near(rate(s, 1), 0.001));
-  CHECK(near(rate(s, 9), 0.009));
-  CHECK(near(rate(s, 10), 0.01));
-  CHECK(near(rate(s, 60), 0.0051));
-  CHECK(near(rate(s, 110), 0.0002));
-  CHECK(near(rate(s, 500), 0.0002));
+  CHECK(as_good_as(rate(s, 1), 0.001));
+  CHECK(as_good_as(rate(s, 9), 0.009));
+  CHECK(as_good_as(rate(s, 10), 0.01));
+  CHECK(as_good_as(rate(s, 60), 0.0051));
+  CHECK(as_good_as(rate(s, 110), 0.0002));
+  CHECK(as_good_as(rate(s, 500), 0.0002));
 }
 
 TEST_CASE("schedule: names and errors") {

@@ -38,6 +38,13 @@ inline io::Cfg tiny_cfg(std::string_view layers, std::string_view net = "width=1
   return io::parse_cfg(cfg_text(layers, net), "tiny.cfg");
 }
 
+// Whether a message has these words; what it says instead goes to the output.
+inline bool mentions(const std::string& message, std::string_view words) {
+  const bool found = message.find(words) != std::string::npos;
+  if (!found) MESSAGE("'", message, "' does not say '", words, "'");
+  return found;
+}
+
 // A head of 2 anchors and 2 classes: 14 channels before it.
 inline const std::string kHead = " | yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2 ";
 

@@ -104,6 +104,24 @@ TEST_CASE("conv mma: agrees with the reference in all directions") {
   });
 }
 
+TEST_CASE("conv mma: slices of wider tensors" * unwatched()) {
+  for_each_gpu([](const Gpu& gpu) {
+    Random random(5);
+    for (const GpuConvCase& k :
+         {GpuConvCase{"3x3", 2, 7, 5, square(16, 24, 3, 1, 1)}, GpuConvCase{"split", 1, 5, 7, square(80, 24, 3, 1, 1)},
+          GpuConvCase{"odd, stride 2", 1, 9, 11, square(13, 37, 3, 2, 1)}})
+      for (const ConvDirection direction : kDirections)
+        for (const auto& [more_x, more_y] : {std::pair{16, 16}, {3, 5}, {0, 16}}) {  // whole chunks of 8, and not
+          CAPTURE(k.name);
+          ConvProblem problem = problem_of(k, direction, DType::bf16, DType::bf16);
+          problem.pitch_x = k.geometry.c + more_x;
+          problem.pitch_y = k.geometry.k + more_y;
+          problem.bias = direction != ConvDirection::dgrad;
+          check_row(row_named(gpu, "mma"), gpu, problem, more_x == 3 ? Grad::accumulate : Grad::overwrite, random);
+        }
+  });
+}
+
 TEST_CASE("conv mma: every tile and type, with edges on both sides") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(2);

@@ -24,8 +24,8 @@ struct GpuConv {
   GpuConv(const ConvProblem& p, Grad m, Random& random)
       : problem(p),
         mode(m),
-        x(p.x, p.n, p.h, p.w, p.geometry.c),
-        y(p.y, p.n, p.p(), p.q(), p.geometry.k),
+        x(tensor_of_pitch(p.x, p.n, p.h, p.w, p.geometry.c, p.x_pitch())),
+        y(tensor_of_pitch(p.y, p.n, p.p(), p.q(), p.geometry.k, p.y_pitch())),
         weights(p.geometry.weights()),
         bias(p.geometry.k),
         dweights(p.geometry.weights()),

@@ -158,6 +158,43 @@ TEST_CASE("gpu conv: every row agrees with the reference in all directions") {
   });
 }
 
+TEST_CASE("gpu conv: slices of wider tensors" * unwatched()) {
+  for_each_gpu([](const Gpu& gpu) {
+    Random random(8);
+    std::map<std::string, int> ran;
+    constexpr GpuConvCase kSliced[] = {
+        {"first layer", 1, 13, 17, square(3, 16, 3, 2, 1)},
+        {"3x3", 2, 7, 5, square(16, 40, 3, 1, 1)},
+        {"pointwise", 1, 7, 5, square(13, 37, 1)},
+        {"groups", 1, 5, 7, square(16, 8, 3, 1, 1, 1, 2)},
+        {"depthwise", 1, 9, 7, square(16, 16, 3, 2, 1, 1, 16)},
+        {"depthwise, twice the filters", 1, 7, 7, square(9, 18, 3, 1, 1, 1, 9)},
+    };
+    for (const GpuConvCase& k : kSliced)
+      for (const Types types : {Types{DType::f32, DType::f32}, Types{DType::bf16, DType::bf16}})
+        for (const ConvDirection direction : kDirections)
+          for (const auto& [more_x, more_y] : {std::pair{16, 16}, {3, 5}, {0, 16}}) {
+            const ConvProblem problem{.direction = direction,
+                                      .geometry = k.geometry,
+                                      .n = k.n,
+                                      .h = k.h,
+                                      .w = k.w,
+                                      .pitch_x = k.geometry.c + more_x,
+                                      .pitch_y = k.geometry.k + more_y,
+                                      .x = types.x,
+                                      .y = types.y,
+                                      .bias = direction != ConvDirection::dgrad};
+            CAPTURE(k.name);
+            INFO(describe(problem));
+            for (const std::string& name :
+                 check_rows(gpu, problem, more_x == 3 ? Grad::accumulate : Grad::overwrite, random))
+              ++ran[name];
+          }
+    for (const auto& [row, least] : {std::pair{"direct", 108}, {"depthwise", 36}, {"first", 4}})
+      CHECK_MESSAGE(ran[row] >= least, row, " ran ", ran[row], " times");
+  });
+}
+
 TEST_CASE("gpu conv: fused activations") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(2);
