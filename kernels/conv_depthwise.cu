@@ -157,7 +157,7 @@ __device__ __forceinline__ void sum_taps(const DepthwiseWgrad& g, const In* x, c
           static_cast<unsigned>(from_x) >= static_cast<unsigned>(g.w))
         continue;
       float values[V];
-      load_floats<V>(picture + (std::int64_t{y} * g.w + from_x) * g.pitch_x, values);
+      load_floats<V>(picture + std::int64_t{y * g.w + from_x} * g.pitch_x, values);
 #pragma unroll
       for (int j = 0; j < V; ++j) sums[t][j] += gradient[j] * values[j];
     }

@@ -13,7 +13,7 @@ namespace rook::test {
 
 using Bytes = std::vector<std::byte>;
 
-inline Bytes content_of(const std::filesystem::path& file) {
+inline Bytes bytes_of(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
   const std::vector<char> chars{std::istreambuf_iterator<char>(stream), {}};
   Bytes bytes(chars.size());

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -62,7 +63,7 @@ inline ByteVector load(const std::filesystem::path& file) {
 }
 
 // The message of the Error that `action` throws, or "" when it throws none.
-template <typename Action>
+template <std::invocable Action>
 std::string error_of(Action action) {
   try {
     action();

@@ -99,7 +99,7 @@ TEST_CASE("safetensors: a file laid out by hand") {
 TEST_CASE("safetensors: the written bytes are canonical") {
   const TempFolder folder;
   write_safetensors(folder / "a.safetensors", golden_tensors());
-  const Bytes bytes = content_of(folder / "a.safetensors");
+  const Bytes bytes = bytes_of(folder / "a.safetensors");
   std::string header = kGoldenHeader;
   header.append((8 - header.size() % 8) % 8, ' ');
   CHECK(bytes == file_of(header, 27));
@@ -114,7 +114,7 @@ TEST_CASE("safetensors: each array lies aligned for its dtype") {
   tensors.tensors["c"] = {"I64", {}, Bytes(8)};
   tensors.tensors["d"] = {"BF16", {1, 1}, Bytes(2)};
   write_safetensors(folder / "a.safetensors", tensors);
-  const Bytes bytes = content_of(folder / "a.safetensors");
+  const Bytes bytes = bytes_of(folder / "a.safetensors");
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), 8);
   CHECK(length % 8 == 0);
@@ -295,9 +295,9 @@ TEST_CASE("safetensors: random files are read back as written, and written alike
     write_safetensors(first, tensors);
     const SafeTensors back = read_safetensors(first);
     CHECK(equal(back, tensors));
-    CHECK(equal(parse_safetensors(content_of(first), "x"), tensors));
+    CHECK(equal(parse_safetensors(bytes_of(first), "x"), tensors));
     write_safetensors(second, back);
-    CHECK(content_of(second) == content_of(first));
+    CHECK(bytes_of(second) == bytes_of(first));
   }
 }
 
