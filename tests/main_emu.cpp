@@ -16,15 +16,11 @@
 
 #include "engine/backend.h"
 #include "kernels/emu/control.h"
+#include "tests/files.h"
 
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string text_of(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 // Without `// ...` up to the ends of lines.
 std::string without_comments(const std::string& text) {
@@ -71,7 +67,7 @@ std::set<std::string> all_kernels(const fs::path& folder) {
   std::set<std::string> names;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))
     if (entry.path().extension() == ".cu" || entry.path().extension() == ".cuh")
-      names.merge(kernels_in(text_of(entry.path())));
+      names.merge(kernels_in(rook::test::text_of(entry.path())));
   return names;
 }
 

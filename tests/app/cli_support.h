@@ -67,11 +67,6 @@ inline std::string output_of(const Words& arguments) {
   return output.out;
 }
 
-inline std::string text_of(const fs::path& file) {
-  const ByteVector bytes = load(file);
-  return {bytes.begin(), bytes.end()};
-}
-
 inline void append_text(const fs::path& file, std::string_view text) {
   ByteVector bytes = fs::exists(file) ? load(file) : ByteVector();
   add(bytes, text);

@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 
 #include "base/error.h"
 #include "io/image.h"
+#include "tests/files.h"
 
 namespace rook::test {
 
@@ -58,8 +58,7 @@ inline void save(const std::filesystem::path& file, std::span<const std::uint8_t
 }
 
 inline ByteVector load(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  return bytes_of<ByteVector>(file);
 }
 
 // The message of the Error that `action` throws, or "" when it throws none.

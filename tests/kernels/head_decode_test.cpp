@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "tests/files.h"
 #include "tests/kernels/head_decode_cases.h"
 
 using namespace rook;
@@ -124,9 +125,7 @@ const std::vector<Golden>& goldens() {
 // A tensor of a safetensors file: header length, JSON header, data.
 class GoldenFile {
  public:
-  explicit GoldenFile(const std::filesystem::path& path) {
-    std::ifstream in(path, std::ios::binary);
-    bytes_.assign(std::istreambuf_iterator<char>(in), {});
+  explicit GoldenFile(const std::filesystem::path& path) : bytes_(text_of(path)) {
     REQUIRE(bytes_.size() > 8);
     std::uint64_t length = 0;
     std::memcpy(&length, bytes_.data(), 8);

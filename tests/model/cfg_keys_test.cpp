@@ -4,8 +4,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "io/cfg_schema.h"
@@ -23,9 +21,7 @@ namespace fs = std::filesystem;
 std::string sources_of(const fs::path& folder) {
   std::string text;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.path().extension() != ".cpp") continue;
-    std::ifstream in(entry.path());
-    text.append(std::istreambuf_iterator<char>(in), {});
+    if (entry.path().extension() == ".cpp") text += text_of(entry.path());
   }
   return text;
 }

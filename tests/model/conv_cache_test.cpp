@@ -44,11 +44,6 @@ std::vector<MeasuredConv> measured() {
   return {{problem(1), {{"winograd", 0.25}, {"onednn", 0.5}}}, {problem(8), {{"ref", 1.5}}}};
 }
 
-std::string text_of(const fs::path& file) {
-  const ByteVector bytes = load(file);
-  return {bytes.begin(), bytes.end()};
-}
-
 void save_text(const fs::path& file, const std::string& text) {
   save(file, ByteVector(text.begin(), text.end()));
 }

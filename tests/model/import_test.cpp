@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "tests/files.h"
 #include "tests/model/tiny.h"
 
 using namespace rook;
@@ -51,14 +52,6 @@ std::string message_of(const Model& model, const io::DarknetWeights& weights) {
     return error.what();
   }
   return "";
-}
-
-std::vector<std::byte> bytes_of(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  const std::vector<char> chars{std::istreambuf_iterator<char>(in), {}};
-  std::vector<std::byte> bytes(chars.size());
-  std::transform(chars.begin(), chars.end(), bytes.begin(), [](char c) { return static_cast<std::byte>(c); });
-  return bytes;
 }
 
 }  // namespace

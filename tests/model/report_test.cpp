@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "model/report_html.h"
 #include "model/report_svg.h"
+#include "tests/files.h"
 #include "tests/model/report_support.h"
 
 namespace rook::test {
@@ -320,9 +321,7 @@ TEST_CASE("report: written as a file") {
   std::filesystem::create_directories(folder);
   const ReportInput input = sample_report({"one"});
   write_report(folder / "report.html", input);
-  std::ifstream file(folder / "report.html", std::ios::binary);
-  const std::string content{std::istreambuf_iterator<char>(file), {}};
-  CHECK(content == report_html(input));
+  CHECK(text_of(folder / "report.html") == report_html(input));
   CHECK_THROWS_AS(write_report(folder / "no such folder" / "report.html", input), Error);
   std::filesystem::remove_all(folder);
 }
