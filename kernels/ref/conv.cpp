@@ -3,48 +3,28 @@
 #include <array>
 #include <vector>
 
-#include "base/error.h"
-#include "kernels/bfloat16.h"
 #include "kernels/conv.h"
 #include "kernels/ref/activation.h"
+#include "kernels/ref/element.h"
 
 namespace rook::ref {
 namespace {
 
-// Element i of the dense order (n, h, w, c).
-std::int64_t place_of(const Tensor& t, std::int64_t i) {
-  return i / t.c * t.pitch + i % t.c;
+// The elements in the dense order (n, h, w, c). Converted once, since each of them is read many times.
+std::vector<double> values_of(const Tensor& t) {
+  const Elements elements(t);
+  std::vector<double> values;
+  values.reserve(static_cast<std::size_t>(t.elements()));
+  for_each_element(t, [&](int n, int h, int w, int c) { values.push_back(elements.get(n, h, w, c)); });
+  return values;
 }
 
-double load(const Tensor& t, std::int64_t element) {
-  const std::int64_t i = place_of(t, element);
-  switch (t.dtype) {
-    case DType::f32:
-      return t.as<float>()[i];
-    case DType::f64:
-      return t.as<double>()[i];
-    case DType::bf16:
-      return bf16_to_float(t.as<std::uint16_t>()[i]);
-    default:
-      throw Error("ref convolution: f32, f64 or bf16 only");
-  }
-}
-
-void store(const Tensor& t, std::int64_t element, double value) {
-  const std::int64_t i = place_of(t, element);
-  switch (t.dtype) {
-    case DType::f32:
-      t.as<float>()[i] = static_cast<float>(value);
-      return;
-    case DType::f64:
-      t.as<double>()[i] = value;
-      return;
-    case DType::bf16:
-      t.as<std::uint16_t>()[i] = float_to_bf16(static_cast<float>(value));
-      return;
-    default:
-      throw Error("ref convolution: f32, f64 or bf16 only");
-  }
+// Writes value(i) to element i of the dense order, or adds it to what is there.
+template <class Value>
+void put_values(const Tensor& t, Grad mode, Value value) {
+  const Elements elements(t);
+  std::int64_t i = 0;
+  for_each_element(t, [&](int n, int h, int w, int c) { elements.put(n, h, w, c, value(i++), mode); });
 }
 
 // Calls visit(output pixel, input pixel, tap) for every tap of every output pixel that lies inside the image.
@@ -69,43 +49,42 @@ void fprop(const ConvProblem& problem, const ConvArgs& args) {
   const ConvGeometry& g = problem.geometry;
   const int cg = g.c / g.groups, kg = g.k / g.groups;
   const float* weights = static_cast<const float*>(args.weights);
+  const std::vector<double> x = values_of(args.x);
   std::vector<double> sum(static_cast<std::size_t>(args.y.elements()));
   for_each_tap(problem, [&](std::int64_t out, std::int64_t in, int tap) {
     for (int k = 0; k < g.k; ++k)
       for (int c = 0; c < cg; ++c)
-        sum[out * g.k + k] +=
-            load(args.x, in * g.c + k / kg * cg + c) * weights[(std::int64_t{k} * g.r * g.s + tap) * cg + c];
+        sum[out * g.k + k] += x[in * g.c + k / kg * cg + c] * weights[(std::int64_t{k} * g.r * g.s + tap) * cg + c];
   });
-  for (std::int64_t i = 0; i < args.y.elements(); ++i)
-    store(args.y, i, act(problem.activation, sum[i] + (args.bias ? args.bias[i % g.k] : 0.0f)));
+  put_values(args.y, Grad::overwrite,
+             [&](std::int64_t i) { return act(problem.activation, sum[i] + (args.bias ? args.bias[i % g.k] : 0.0f)); });
 }
 
 void dgrad(const ConvProblem& problem, const ConvArgs& args) {
   const ConvGeometry& g = problem.geometry;
   const int cg = g.c / g.groups, kg = g.k / g.groups;
   const float* weights = static_cast<const float*>(args.weights);
+  const std::vector<double> dy = values_of(args.y);
   std::vector<double> sum(static_cast<std::size_t>(args.x.elements()));
   for_each_tap(problem, [&](std::int64_t out, std::int64_t in, int tap) {
     for (int k = 0; k < g.k; ++k)
       for (int c = 0; c < cg; ++c)
-        sum[in * g.c + k / kg * cg + c] +=
-            load(args.y, out * g.k + k) * weights[(std::int64_t{k} * g.r * g.s + tap) * cg + c];
+        sum[in * g.c + k / kg * cg + c] += dy[out * g.k + k] * weights[(std::int64_t{k} * g.r * g.s + tap) * cg + c];
   });
-  for (std::int64_t i = 0; i < args.x.elements(); ++i)
-    store(args.x, i, sum[i] + (args.mode == Grad::accumulate ? load(args.x, i) : 0.0));
+  put_values(args.x, args.mode, [&](std::int64_t i) { return sum[i]; });
 }
 
 void wgrad(const ConvProblem& problem, const ConvArgs& args) {
   const ConvGeometry& g = problem.geometry;
   const int cg = g.c / g.groups, kg = g.k / g.groups;
+  const std::vector<double> x = values_of(args.x), dy = values_of(args.y);
   std::vector<double> sum(static_cast<std::size_t>(g.weights())), bias_sum(static_cast<std::size_t>(g.k));
   for_each_tap(problem, [&](std::int64_t out, std::int64_t in, int tap) {
     for (int k = 0; k < g.k; ++k)
       for (int c = 0; c < cg; ++c)
-        sum[(std::int64_t{k} * g.r * g.s + tap) * cg + c] +=
-            load(args.y, out * g.k + k) * load(args.x, in * g.c + k / kg * cg + c);
+        sum[(std::int64_t{k} * g.r * g.s + tap) * cg + c] += dy[out * g.k + k] * x[in * g.c + k / kg * cg + c];
   });
-  for (std::int64_t i = 0; i < args.y.elements(); ++i) bias_sum[i % g.k] += load(args.y, i);
+  for (std::int64_t i = 0; i < args.y.elements(); ++i) bias_sum[i % g.k] += dy[i];
   for (std::int64_t i = 0; i < g.weights(); ++i) args.dweights[i] += static_cast<float>(sum[i]);
   if (args.dbias)
     for (int k = 0; k < g.k; ++k) args.dbias[k] += static_cast<float>(bias_sum[k]);
