@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "store_support.h"
+#include "tests/sanitized.h"
 
 using namespace rook;
 using namespace rook::test;
@@ -117,11 +118,7 @@ TEST_CASE("near hash: of the chess photos, every copy is found, and no two are t
     return;
   }
   REQUIRE(all.size() == 289);
-#ifdef __SANITIZE_ADDRESS__
-  constexpr std::size_t kStep = 16;  // decoding takes ten times as long
-#else
-  constexpr std::size_t kStep = 1;
-#endif
+  constexpr std::size_t kStep = kSanitized ? 32 : 1;  // decoding takes ten times as long
   struct Seen {
     io::NearHash hash;
     io::Thumbnail thumbnail;

@@ -14,6 +14,7 @@
 
 #include "engine/executor.h"
 #include "model/model.h"
+#include "tests/sanitized.h"
 #include "tests/support.h"
 
 namespace rook::test {
@@ -146,11 +147,5 @@ inline std::filesystem::path assets(const std::string& what) {
   }
   return folder;
 }
-
-#ifdef __SANITIZE_ADDRESS__
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
 
 }  // namespace rook::test
