@@ -1,5 +1,7 @@
 // Maximum and mean over windows, and mean over the image. Backward gathers: each pixel of the image sums over the
-// windows that cover it, in a fixed order, so nothing need be zeroed and no two threads write the same place.
+// windows that cover it, in a fixed order, so nothing need be zeroed and no two threads write the same place. Where
+// many windows cover a pixel, of which few chose it, the maximum's backward scatters instead.
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/spatial_rows.h"
 #include "kernels/pool_axis.h"
 #include "kernels/spatial.h"
@@ -8,7 +10,11 @@
 namespace rook::cpu {
 namespace {
 
-std::uint16_t* taps_at(std::uint16_t* taps, const Tensor& y, int n, int oy, int ox) {
+// Of windows of up to so many taps gradients are gathered, vector by vector; of 25 scattering takes half as long.
+constexpr int kGatherLimit = 9;
+
+template <class Tap>
+Tap* taps_at(Tap* taps, const Tensor& y, int n, int oy, int ox) {
   return taps + ((std::int64_t{n} * y.h + oy) * y.w + ox) * y.c;
 }
 
@@ -69,6 +75,41 @@ void gather_row(const Tensor& dx, const PoolAxes& axes, int n, int iy, Grad mode
   }
 }
 
+// Each window adds its gradient to the pixel that it chose. A thread has a few channels of an image to itself and adds
+// in the order of the windows, so the number of threads changes nothing.
+template <class T>
+void scatter_gradient(const MaxPoolBackward& args, const PoolAxes& axes) {
+  constexpr int kBlock = 2 * kLanes;
+  const Tensor &dx = args.dx, &dy = args.dy;
+  const int blocks = (dx.c + kBlock - 1) / kBlock, taps = axes.h.size * axes.w.size;
+  parallel_for(std::int64_t{dx.n} * blocks, dy.elements() + dx.elements(), [&](std::int64_t i) {
+    const int n = static_cast<int>(i / blocks), first = static_cast<int>(i % blocks) * kBlock;
+    const int count = std::min(kBlock, dx.c - first);
+    ScratchScope scratch;
+    float* const sums = scratch.floats(std::int64_t{dx.h} * dx.w * kBlock);
+    std::fill_n(sums, std::int64_t{dx.h} * dx.w * kBlock, 0.0f);
+    auto* const place = scratch.take<std::int64_t>(taps);  // of each tap in `sums`, from its window's corner
+    for (int tap = 0; tap < taps; ++tap)
+      place[tap] = (std::int64_t{tap / axes.w.size} * dx.w + tap % axes.w.size) * kBlock;
+    for (int oy = 0; oy < dy.h; ++oy)
+      for (int ox = 0; ox < dy.w; ++ox) {
+        const std::int64_t corner = (std::int64_t{axes.h.start(oy)} * dx.w + axes.w.start(ox)) * kBlock;
+        const std::uint16_t* const chosen = taps_at(args.taps, dy, n, oy, ox) + first;
+        float gradient[kBlock];
+        for_channels(count, [&, source = pixel_at<T>(dy, n, oy, ox) + first](auto lanes, int c) {
+          lanes.put(gradient + c, lanes.get(source + c));
+        });
+        for (int c = 0; c < count; ++c) sums[corner + place[chosen[c]] + c] += gradient[c];
+      }
+    for (int y = 0; y < dx.h; ++y)
+      for (int x = 0; x < dx.w; ++x) {
+        T* const out = pixel_at<T>(dx, n, y, x) + first;
+        const float* const sum = sums + (std::int64_t{y} * dx.w + x) * kBlock;
+        for_channels(count, [&](auto lanes, int c) { put_gradient(lanes, out + c, lanes.get(sum + c), args.mode); });
+      }
+  });
+}
+
 std::int64_t taps_in_all(const PoolGeometry& g, const Tensor& y) {
   return y.elements() * g.size_h * g.size_w;
 }
@@ -96,6 +137,7 @@ void maxpool_backward(const MaxPoolBackward& args, Stream) {
   const PoolAxes axes = axes_of(args.geometry, args.dx, args.dy);
   with_f32_or_bf16("maxpool_backward", args.dy.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
+    if (args.geometry.size_h * args.geometry.size_w > kGatherLimit) return scatter_gradient<T>(args, axes);
     const T* const dy = args.dy.as<T>();
     const std::uint16_t* const taps = args.taps;
     const std::int64_t pitch = args.dy.pitch, channels = args.dy.c;
