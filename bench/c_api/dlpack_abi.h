@@ -3,7 +3,7 @@
 #ifndef ROOK_DLPACK_ABI_H
 #define ROOK_DLPACK_ABI_H
 
-#include <stdint.h>
+#include <stdint.h> /* NOLINT(modernize-deprecated-headers): C reads this, too */
 
 enum { ROOK_DL_CPU = 1, ROOK_DL_CUDA = 2, ROOK_DL_CUDA_HOST = 3, ROOK_DL_CUDA_MANAGED = 13 };
 enum { ROOK_DL_INT = 0, ROOK_DL_UINT = 1, ROOK_DL_FLOAT = 2, ROOK_DL_BFLOAT = 4 };

@@ -46,7 +46,7 @@ struct Output {
 };
 
 // Without the line that a rook built for GPUs prints where there is none.
-inline std::string without_device(std::string err) {
+inline std::string without_device(const std::string& err) {
   const std::size_t end = err.find("computing on the CPU (--device cpu)\n");
   return end == std::string::npos || err.find('\n') < end ? err : err.substr(err.find('\n') + 1);
 }
