@@ -8,8 +8,10 @@
 #include "base/error.h"
 #include "kernels/cudnn/plan.h"
 #include "kernels/runtime.h"
+#include "tests/kernels/conv_shapes.h"
 
 using namespace rook;
+using rook::test::square;
 using namespace rook::cuda;
 
 namespace {
@@ -31,28 +33,15 @@ CudnnDescriptor h100() {
   return properties;
 }
 
-ConvGeometry square(int c, int k, int size, int stride, int groups = 1) {
-  const int pad = size / 2;
-  return {.c = c,
-          .k = k,
-          .r = size,
-          .s = size,
-          .stride_h = stride,
-          .stride_w = stride,
-          .pad_h = pad,
-          .pad_w = pad,
-          .groups = groups};
-}
-
 }  // namespace
 
 TEST_CASE("cudnn: every direction, type and shape has a plan on an H100") {
   REQUIRE_MESSAGE(cudnn().fault.empty(), cudnn().fault);
   const CudnnDescriptor device = h100();
   const CudnnTarget target{.properties = &device};
-  const ConvGeometry geometries[] = {square(64, 128, 3, 1), square(64, 128, 3, 2),    square(128, 255, 1, 1),
-                                     square(3, 32, 3, 2),   square(64, 64, 3, 1, 64), square(64, 128, 3, 1, 4),
-                                     square(21, 33, 5, 1)};
+  const ConvGeometry geometries[] = {
+      square(64, 128, 3, 1, 1),       square(64, 128, 3, 2, 1),       square(128, 255, 1),    square(3, 32, 3, 2, 1),
+      square(64, 64, 3, 1, 1, 1, 64), square(64, 128, 3, 1, 1, 1, 4), square(21, 33, 5, 1, 2)};
   for (const ConvGeometry& geometry : geometries)
     for (const DType type : {DType::f32, DType::bf16, DType::f16})
       for (const ConvDirection direction : {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad}) {
@@ -71,7 +60,7 @@ TEST_CASE("cudnn: a bias is part of the f32 plan, and without an engine that fus
   REQUIRE_MESSAGE(cudnn().fault.empty(), cudnn().fault);
   const CudnnDescriptor device = h100();
   const CudnnTarget target{.properties = &device};
-  ConvProblem problem{.geometry = square(64, 128, 3, 1), .n = 2, .h = 26, .w = 26, .bias = true};
+  ConvProblem problem{.geometry = square(64, 128, 3, 1, 1), .n = 2, .h = 26, .w = 26, .bias = true};
   auto plan = make_cudnn_plan(target, problem);
   REQUIRE(plan);
   CHECK(plan->fused);
@@ -106,7 +95,7 @@ TEST_CASE("cudnn: the row says why it can run nothing where there is no GPU") {
   CHECK(row.version().starts_with("cuDNN 9."));
   if (runtime().unusable().empty()) return;  // a GPU: tests/kernels/emu runs the row
   CHECK(row.unavailable() == runtime().unusable());
-  const ConvProblem problem{.geometry = square(16, 16, 3, 1), .n = 1, .h = 8, .w = 8};
+  const ConvProblem problem{.geometry = square(16, 16, 3, 1, 1), .n = 1, .h = 8, .w = 8};
   CHECK_FALSE(row.supports(problem));
   CHECK_THROWS_WITH_AS(row.workspace(problem), doctest::Contains("cuDNN: fprop 8x8x16 > 16, 3x3/1, batch 1, f32"),
                        Error);

@@ -9,41 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "kernels/conv.h"
+#include "tests/kernels/conv_shapes.h"
 #include "tests/support.h"
 
 namespace rook::test {
 
-struct ConvCase {
-  const char* name;
-  int n, h, w;
-  ConvGeometry geometry;
-};
-
-constexpr ConvGeometry square(int c, int k, int size, int stride = 1, int pad = 0, int dilation = 1, int groups = 1) {
-  return {.c = c,
-          .k = k,
-          .r = size,
-          .s = size,
-          .stride_h = stride,
-          .stride_w = stride,
-          .pad_h = pad,
-          .pad_w = pad,
-          .dilation = dilation,
-          .groups = groups};
-}
-
-constexpr ConvGeometry with_strides(ConvGeometry geometry, int stride_h, int stride_w) {
-  geometry.stride_h = stride_h;
-  geometry.stride_w = stride_w;
-  return geometry;
-}
-
-struct Types {
-  DType x, y;
-};
 inline constexpr Types kTypes[] = {{DType::f32, DType::f32}, {DType::bf16, DType::bf16}, {DType::bf16, DType::f32}};
-inline constexpr ConvDirection kDirections[] = {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad};
 
 // Bytes aligned as the engine's are, full of NaN, with guards around them.
 class GuardedBytes {
@@ -115,10 +86,33 @@ struct Setup {
     return copy;
   }
 
+  // What the direction has computed.
+  std::vector<double> results() const {
+    if (problem.direction == ConvDirection::fprop) return y.to_doubles();
+    if (problem.direction == ConvDirection::dgrad) return x.to_doubles();
+    std::vector<double> gradients;
+    for (const TestArray<float>* values : {&dweights, &dbias})
+      gradients.insert(gradients.end(), values->data(), values->data() + values->size());
+    return gradients;
+  }
+
   ConvProblem problem;
   TestTensor x, y;
   TestArray<float> weights, bias, dweights, dbias;
 };
+
+// A row with another rule for what it takes: what it can do, where the table prefers others.
+inline ConvRow with_rule(ConvRow row, bool (*supports)(const ConvProblem&)) {
+  row.supports = supports;
+  return row;
+}
+
+// The results of one direction, computed with so many threads.
+inline std::vector<double> with_threads(int threads, const ConvRow& row, Setup setup) {
+  const ThreadScope scope(threads);
+  setup.run(row);
+  return setup.results();
+}
 
 inline double largest(const TestTensor& t) {
   double most = 0;

@@ -32,31 +32,7 @@ constexpr ConvCase kCases[] = {
     {"sums that leave no room for parts", 1, 6, 6, square(480, 512, 3, 2, 1)},
 };
 
-// The row without its rule of thumb.
-const ConvRow& row() {
-  static const ConvRow any = [] {
-    ConvRow copy = direct::conv_row();
-    copy.supports = direct::can_run;
-    return copy;
-  }();
-  return any;
-}
-
-ConvProblem problem_of(const ConvCase& k, ConvDirection direction, bool bias = false) {
-  return {.direction = direction, .geometry = k.geometry, .n = k.n, .h = k.h, .w = k.w, .bias = bias};
-}
-
-// The result of one direction, computed with so many threads.
-std::vector<double> with_threads(int threads, const ConvProblem& problem, Setup setup) {
-  const ThreadScope scope(threads);
-  setup.run(row());
-  if (problem.direction == ConvDirection::fprop) return setup.y.to_doubles();
-  if (problem.direction == ConvDirection::dgrad) return setup.x.to_doubles();
-  std::vector<double> gradients;
-  for (const float value : setup.dweights.span()) gradients.push_back(value);
-  for (const float value : setup.dbias.span()) gradients.push_back(value);
-  return gradients;
-}
+const ConvRow kRow = with_rule(direct::conv_row(), direct::can_run);
 
 }  // namespace
 
@@ -67,9 +43,9 @@ TEST_CASE("conv direct: agrees with the reference in all directions") {
     for (const ConvDirection direction : kDirections)
       for (const bool second : {false, true}) {  // with a bias; dgrad: adding to what is there
         const bool dgrad = direction == ConvDirection::dgrad;
-        const ConvProblem problem = problem_of(k, direction, second && !dgrad);
+        const ConvProblem problem = problem_of(k, direction, both(DType::f32), second && !dgrad);
         INFO(k.name << ": " << describe(problem));
-        ran += check_row(row(), problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
+        ran += check_row(kRow, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
       }
   CHECK(ran == 6 * static_cast<int>(std::size(kCases)));
 }
@@ -79,10 +55,10 @@ TEST_CASE("conv direct: activations that are a slope, and no others") {
   const ConvCase shape{"", 2, 7, 5, square(35, 21, 3, 2, 1)};
   int ran = 0;
   for (int a = 0; a < kActivations; ++a) {
-    ConvProblem problem = problem_of(shape, ConvDirection::fprop, true);
+    ConvProblem problem = problem_of(shape, ConvDirection::fprop, both(DType::f32), true);
     problem.activation = static_cast<Activation>(a);
     INFO(describe(problem));
-    ran += check_row(row(), problem, Grad::overwrite, random);
+    ran += check_row(kRow, problem, Grad::overwrite, random);
   }
   CHECK(ran == 3);
 }
@@ -93,11 +69,11 @@ TEST_CASE("conv direct: the same bits with any number of threads") {
                              {"one part, filters shared", 1, 6, 6, square(480, 512, 3, 2, 1)}};
   for (const ConvCase& k : shapes)
     for (const ConvDirection direction : kDirections) {
-      const ConvProblem problem = problem_of(k, direction, direction == ConvDirection::wgrad);
+      const ConvProblem problem = problem_of(k, direction, both(DType::f32), direction == ConvDirection::wgrad);
       INFO(k.name << ": " << describe(problem));
       const Setup setup(problem, random);
-      const std::vector<double> one = with_threads(1, problem, setup);
-      for (const int threads : {2, 3, 7}) CHECK(with_threads(threads, problem, setup) == one);
+      const std::vector<double> one = with_threads(1, kRow, setup);
+      for (const int threads : {2, 3, 7}) CHECK(with_threads(threads, kRow, setup) == one);
     }
 }
 
@@ -106,7 +82,7 @@ TEST_CASE("conv direct: a NaN reaches the outputs that see it, and no others") {
   Random random(24);
   Setup setup(problem, random);
   setup.x.set((4 * 9 + 4) * 16 + 3, std::nan(""));
-  setup.run(row());
+  setup.run(kRow);
   const std::vector<double> y = setup.y.to_doubles();
   for (int p = 0; p < problem.p(); ++p)
     for (int q = 0; q < problem.q(); ++q) {

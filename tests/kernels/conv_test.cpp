@@ -10,38 +10,6 @@ using namespace rook::test;
 
 namespace {
 
-constexpr ConvCase kCases[] = {
-    {"one value", 1, 1, 1, square(1, 1, 1)},
-    {"a vector", 3, 1, 1, square(37, 19, 1)},
-    {"first layer", 2, 13, 17, square(3, 16, 3, 2, 1)},
-    {"grey picture", 1, 11, 7, square(1, 5, 5, 1, 2)},
-    {"pointwise", 2, 7, 5, square(24, 40, 1)},
-    {"pointwise, odd channels", 1, 13, 11, square(37, 75, 1)},
-    {"pointwise, stride", 1, 9, 7, square(11, 13, 1, 2)},
-    {"plain 3x3", 2, 7, 11, square(16, 32, 3, 1, 1)},
-    {"prime 3x3", 3, 7, 5, square(13, 17, 3, 1, 1)},
-    {"no padding", 1, 8, 6, square(7, 9, 3)},
-    {"filter as large as the picture", 1, 5, 3, {.c = 6, .k = 4, .r = 5, .s = 3}},
-    {"even filter", 1, 9, 8, square(5, 6, 2, 2, 1)},
-    {"flat filter", 2, 6, 9, {.c = 8, .k = 3, .r = 1, .s = 5, .pad_w = 2}},
-    {"much padding", 1, 4, 3, {.c = 3, .k = 4, .r = 3, .s = 3, .pad_h = 3, .pad_w = 2}},
-    {"strides differ", 1, 11, 13, with_strides(square(8, 8, 3, 1, 1), 2, 1)},
-    {"stride 3", 1, 13, 13, square(5, 11, 3, 3, 1)},
-    {"stride beyond filter", 1, 11, 9, with_strides(square(4, 6, 2), 3, 4)},
-    {"dilation", 2, 11, 9, square(8, 7, 3, 1, 1, 2)},
-    {"dilation 4", 1, 13, 17, square(3, 5, 3, 1, 1, 4)},
-    {"dilation beyond the picture", 1, 4, 5, square(3, 5, 3, 1, 1, 6)},
-    {"dilation and stride", 1, 11, 13, with_strides(square(6, 8, 3, 1, 1, 2), 2, 3)},
-    {"dilation, no padding", 1, 9, 9, square(4, 4, 3, 1, 0, 2)},
-    {"two groups", 2, 7, 5, square(16, 8, 3, 1, 1, 1, 2)},
-    {"five odd groups", 1, 5, 7, square(15, 35, 3, 1, 1, 1, 5)},
-    {"pointwise groups", 1, 6, 5, square(12, 18, 1, 1, 0, 1, 3)},
-    {"depthwise", 2, 9, 7, square(16, 16, 3, 1, 1, 1, 16)},
-    {"depthwise, odd, stride", 1, 11, 13, square(21, 21, 5, 2, 2, 1, 21)},
-    {"depthwise, twice the filters", 1, 7, 7, square(9, 18, 3, 1, 1, 1, 9)},
-    {"depthwise, dilation", 1, 9, 11, square(8, 8, 3, 1, 1, 2, 8)},
-};
-
 TestTensor counting(int h, int w, int c) {
   TestTensor x(DType::f64, 1, h, w, c);
   for (std::int64_t i = 0; i < x.elements(); ++i) x.set(i, static_cast<double>(i + 1));
@@ -69,7 +37,7 @@ std::vector<double> fprop_of(const TestTensor& x, const ConvGeometry& geometry, 
 TEST_CASE("conv: every row agrees with the reference in all directions") {
   Random random(1);
   int of_onednn[2] = {};  // f32, bf16
-  for (const ConvCase& k : kCases) {
+  for (const ConvCase& k : kConvCases) {
     CAPTURE(k.name);
     for (const Types types : kTypes)
       for (const ConvDirection direction : kDirections)
@@ -77,14 +45,7 @@ TEST_CASE("conv: every row agrees with the reference in all directions") {
           const bool dgrad = direction == ConvDirection::dgrad;
           // Mixed types are those of logits: no gradient is kept so.
           if (types.x != types.y && (direction != ConvDirection::fprop || !second)) continue;
-          const ConvProblem problem{.direction = direction,
-                                    .geometry = k.geometry,
-                                    .n = k.n,
-                                    .h = k.h,
-                                    .w = k.w,
-                                    .x = types.x,
-                                    .y = types.y,
-                                    .bias = second && !dgrad};
+          const ConvProblem problem = problem_of(k, direction, types, second && !dgrad);
           INFO(describe(problem));
           REQUIRE((problem.p() > 0 && problem.q() > 0));
           int rows = 0;
@@ -99,8 +60,8 @@ TEST_CASE("conv: every row agrees with the reference in all directions") {
   }
   // Were oneDNN to refuse everything, the reference would have been compared with itself. Not every processor
   // multiplies bf16.
-  CHECK(of_onednn[0] > static_cast<int>(std::size(kCases)) * 5);
-  CHECK((of_onednn[1] == 0 || of_onednn[1] > static_cast<int>(std::size(kCases)) * 3));
+  CHECK(of_onednn[0] > static_cast<int>(std::size(kConvCases)) * 5);
+  CHECK((of_onednn[1] == 0 || of_onednn[1] > static_cast<int>(std::size(kConvCases)) * 3));
 }
 
 TEST_CASE("conv: slices of wider tensors") {
@@ -118,16 +79,8 @@ TEST_CASE("conv: slices of wider tensors") {
       for (const ConvDirection direction : kDirections)
         for (const auto& [more_x, more_y] : {std::pair{16, 3}, {0, 16}, {5, 0}}) {
           if (types.x != types.y && direction != ConvDirection::fprop) continue;
-          const ConvProblem problem{.direction = direction,
-                                    .geometry = k.geometry,
-                                    .n = k.n,
-                                    .h = k.h,
-                                    .w = k.w,
-                                    .pitch_x = k.geometry.c + more_x,
-                                    .pitch_y = k.geometry.k + more_y,
-                                    .x = types.x,
-                                    .y = types.y,
-                                    .bias = direction != ConvDirection::dgrad};
+          const ConvProblem problem =
+              sliced(problem_of(k, direction, types, direction != ConvDirection::dgrad), more_x, more_y);
           CAPTURE(k.name);
           INFO(describe(problem));
           for (const ConvRow& row : cpu::conv_rows()) {
@@ -194,10 +147,9 @@ TEST_CASE("conv: the reference by hand") {
 
 TEST_CASE("conv: gradients of the reference are those of finite differences") {
   Random random(3);
-  for (const ConvCase& k : kCases) {
+  for (const ConvCase& k : kConvCases) {
     CAPTURE(k.name);
-    ConvProblem problem{
-        .geometry = k.geometry, .n = k.n, .h = k.h, .w = k.w, .x = DType::f64, .y = DType::f64, .bias = true};
+    ConvProblem problem = problem_of(k, ConvDirection::fprop, both(DType::f64), true);
     Setup s(problem, random);
     TestTensor y = s.y;
     const TestTensor dy = TestTensor(s.y).fill_uniform(random, -1, 1);

@@ -30,38 +30,7 @@ constexpr ConvCase kCases[] = {
     {"several parts of tiles", 1, 67, 71, square(20, 34, 3, 1, 1)},
 };
 
-// The row without its rule of thumb.
-const ConvRow& row() {
-  static const ConvRow any = [] {
-    ConvRow copy = winograd::conv_row();
-    copy.supports = winograd::can_run;
-    return copy;
-  }();
-  return any;
-}
-
-ConvProblem problem_of(const ConvCase& k, ConvDirection direction, Types types, bool bias = false) {
-  return {.direction = direction,
-          .geometry = k.geometry,
-          .n = k.n,
-          .h = k.h,
-          .w = k.w,
-          .x = types.x,
-          .y = types.y,
-          .bias = bias};
-}
-
-// The result of one direction, computed with so many threads.
-std::vector<double> with_threads(int threads, const ConvProblem& problem, Setup setup) {
-  const ThreadScope scope(threads);
-  setup.run(row());
-  if (problem.direction == ConvDirection::fprop) return setup.y.to_doubles();
-  if (problem.direction == ConvDirection::dgrad) return setup.x.to_doubles();
-  std::vector<double> gradients;
-  for (const float value : setup.dweights.span()) gradients.push_back(value);
-  for (const float value : setup.dbias.span()) gradients.push_back(value);
-  return gradients;
-}
+const ConvRow kRow = with_rule(winograd::conv_row(), winograd::can_run);
 
 }  // namespace
 
@@ -76,7 +45,7 @@ TEST_CASE("conv winograd: agrees with the reference in all directions") {
           const bool dgrad = direction == ConvDirection::dgrad;
           const ConvProblem problem = problem_of(k, direction, types, second && !dgrad);
           INFO(k.name << ": " << describe(problem));
-          const bool ran = check_row(row(), problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
+          const bool ran = check_row(kRow, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
           (types.x == DType::f32 ? ran_f32 : ran_bf16) += ran;
         }
   CHECK(ran_f32 == 6 * static_cast<int>(std::size(kCases)));
@@ -92,7 +61,7 @@ TEST_CASE("conv winograd: every activation") {
       ConvProblem problem = problem_of(shape, ConvDirection::fprop, types, true);
       problem.activation = static_cast<Activation>(a);
       INFO(describe(problem));
-      CHECK((check_row(row(), problem, Grad::overwrite, random) || types.x != DType::f32));
+      CHECK((check_row(kRow, problem, Grad::overwrite, random) || types.x != DType::f32));
     }
 }
 
@@ -102,14 +71,14 @@ TEST_CASE("conv winograd: the same bits with any number of threads") {
                              {"parts of tiles", 1, 67, 71, square(20, 34, 3, 1, 1)},
                              {"few tiles", 1, 5, 5, square(64, 96, 3, 1, 1)}};
   for (const ConvCase& k : shapes)
-    for (const Types types : {Types{DType::f32, DType::f32}, Types{DType::bf16, DType::bf16}})
+    for (const Types types : {both(DType::f32), both(DType::bf16)})
       for (const ConvDirection direction : kDirections) {
         const ConvProblem problem = problem_of(k, direction, types, direction == ConvDirection::wgrad);
         INFO(k.name << ": " << describe(problem));
-        if (!row().supports(problem)) continue;
+        if (!kRow.supports(problem)) continue;
         const Setup setup(problem, random);
-        const std::vector<double> one = with_threads(1, problem, setup);
-        for (const int threads : {2, 3, 7}) CHECK(with_threads(threads, problem, setup) == one);
+        const std::vector<double> one = with_threads(1, kRow, setup);
+        for (const int threads : {2, 3, 7}) CHECK(with_threads(threads, kRow, setup) == one);
       }
 }
 
@@ -118,7 +87,7 @@ TEST_CASE("conv winograd: a NaN reaches the outputs that see it, and only their 
   Random random(14);
   Setup setup(problem, random);
   setup.x.set((4 * 9 + 4) * 16 + 3, std::nan(""));
-  setup.run(row());
+  setup.run(kRow);
   const std::vector<double> y = setup.y.to_doubles();
   for (int p = 0; p < 9; ++p)
     for (int q = 0; q < 9; ++q) {
@@ -143,7 +112,7 @@ TEST_CASE("conv winograd: what it cannot run it refuses") {
     CHECK_FALSE(winograd::conv_row().supports(problem));
     Random random(15);
     Setup setup(problem, random);
-    CHECK_THROWS_AS(row().run(problem, {.x = setup.x, .y = setup.y, .weights = setup.weights.data()}, {}), Error);
+    CHECK_THROWS_AS(kRow.run(problem, {.x = setup.x, .y = setup.y, .weights = setup.weights.data()}, {}), Error);
   };
   refused([](ConvProblem& p) { p.geometry.stride_h = 2; });
   refused([](ConvProblem& p) { p.geometry.stride_w = 2; });

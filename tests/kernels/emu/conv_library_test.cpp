@@ -10,33 +10,15 @@ using namespace rook::test;
 
 namespace {
 
-ConvGeometry square(int c, int k, int size, int stride, int groups = 1) {
-  const int pad = size / 2;
-  return {.c = c,
-          .k = k,
-          .r = size,
-          .s = size,
-          .stride_h = stride,
-          .stride_w = stride,
-          .pad_h = pad,
-          .pad_w = pad,
-          .groups = groups};
-}
-
-constexpr GpuConvCase kCases[] = {
-    {"1x1", 2, 13, 11, {.c = 16, .k = 33}},
-    {"1x1, many channels", 1, 7, 5, {.c = 129, .k = 255}},
+constexpr ConvCase kCases[] = {
+    {"1x1", 2, 13, 11, square(16, 33, 1)},
+    {"1x1, many channels", 1, 7, 5, square(129, 255, 1)},
+    {"3x3", 2, 13, 11, square(16, 24, 3, 1, 1)},
+    {"3x3, stride 2", 2, 13, 12, square(21, 33, 3, 2, 1)},
+    {"first layer", 1, 21, 19, square(3, 32, 3, 2, 1)},
+    {"groups", 1, 9, 11, square(16, 32, 3, 1, 1, 1, 4)},
+    {"depthwise", 1, 9, 11, square(24, 24, 3, 1, 1, 1, 24)},
 };
-
-std::vector<GpuConvCase> cases() {
-  std::vector<GpuConvCase> all(std::begin(kCases), std::end(kCases));
-  all.push_back({"3x3", 2, 13, 11, square(16, 24, 3, 1)});
-  all.push_back({"3x3, stride 2", 2, 13, 12, square(21, 33, 3, 2)});
-  all.push_back({"first layer", 1, 21, 19, square(3, 32, 3, 2)});
-  all.push_back({"groups", 1, 9, 11, square(16, 32, 3, 1, 4)});
-  all.push_back({"depthwise", 1, 9, 11, square(24, 24, 3, 1, 24)});
-  return all;
-}
 
 // A library may round twice more than our kernels: the sum before the bias, and the bias itself, to the type of y; and
 // gradients of weights to the type of x before they are added.
@@ -88,7 +70,7 @@ TEST_CASE("gpu conv: the libraries' rows agree with the reference") {
       if (row.ours()) continue;
       ran[row.name] = 0;
       CAPTURE(row.name);
-      for (const GpuConvCase& k : cases())
+      for (const ConvCase& k : kCases)
         for (const DType type : {DType::f32, DType::bf16, DType::f16})
           for (const ConvDirection direction : {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad})
             for (const Activation activation :
@@ -96,15 +78,8 @@ TEST_CASE("gpu conv: the libraries' rows agree with the reference") {
               if (direction != ConvDirection::fprop && activation != Activation::linear) continue;
               CAPTURE(k.name);
               const bool dgrad = direction == ConvDirection::dgrad;
-              const ConvProblem problem{.direction = direction,
-                                        .geometry = k.geometry,
-                                        .n = k.n,
-                                        .h = k.h,
-                                        .w = k.w,
-                                        .x = type,
-                                        .y = type,
-                                        .bias = !dgrad,
-                                        .activation = activation};
+              ConvProblem problem = problem_of(k, direction, both(type), !dgrad);
+              problem.activation = activation;
               if (!row.supports(problem)) continue;
               check(problem, dgrad ? Grad::accumulate : Grad::overwrite, row, gpu, random);
               ++ran[row.name];

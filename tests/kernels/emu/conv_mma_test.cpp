@@ -11,19 +11,7 @@ using namespace rook::test;
 
 namespace {
 
-constexpr ConvGeometry square(int c, int k, int size, int stride = 1, int pad = 0, int dilation = 1) {
-  return {.c = c,
-          .k = k,
-          .r = size,
-          .s = size,
-          .stride_h = stride,
-          .stride_w = stride,
-          .pad_h = pad,
-          .pad_w = pad,
-          .dilation = dilation};
-}
-
-constexpr GpuConvCase kCases[] = {
+constexpr ConvCase kCases[] = {
     {"one value", 1, 1, 1, square(1, 1, 1)},
     {"a vector", 3, 1, 1, square(37, 19, 1)},
     {"pointwise", 2, 7, 5, square(24, 40, 1)},
@@ -55,13 +43,11 @@ constexpr GpuConvCase kCases[] = {
 };
 
 // More than one tile of every shape on both sides, and edges that are no multiple of anything.
-constexpr GpuConvCase kTiled[] = {
+constexpr ConvCase kTiled[] = {
     {"tiles, pointwise", 1, 13, 12, square(136, 140, 1)},
     {"tiles, 3x3", 3, 9, 6, square(24, 76, 3, 1, 1)},
     {"tiles, stride 2", 2, 23, 21, square(72, 33, 3, 2, 1)},
 };
-
-constexpr ConvDirection kDirections[] = {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad};
 
 void check_row(const ConvRow& row, const Gpu& gpu, const ConvProblem& problem, Grad mode, Random& random) {
   CAPTURE(row.name);
@@ -71,10 +57,6 @@ void check_row(const ConvRow& row, const Gpu& gpu, const ConvProblem& problem, G
   const GpuConv truth = ours.truth();
   ours.run(row, gpu);
   check_results(ours, truth);
-}
-
-ConvProblem problem_of(const GpuConvCase& k, ConvDirection direction, DType x, DType y) {
-  return {.direction = direction, .geometry = k.geometry, .n = k.n, .h = k.h, .w = k.w, .x = x, .y = y};
 }
 
 const ConvRow& row_named(const Gpu& gpu, std::string_view name) {
@@ -89,14 +71,14 @@ const ConvRow& row_named(const Gpu& gpu, std::string_view name) {
 TEST_CASE("conv mma: agrees with the reference in all directions") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(1);
-    for (const GpuConvCase& k : kCases) {
+    for (const ConvCase& k : kCases) {
       CAPTURE(k.name);
       for (const DType type : {DType::bf16, DType::f16})
         for (const ConvDirection direction : kDirections)
           for (const bool second : {false, true}) {  // fprop: bias, f32 output; dgrad: added; wgrad: bias
             if (gpu.watched && (type == DType::f16 || !second)) continue;
             const bool wide = second && direction == ConvDirection::fprop;
-            ConvProblem problem = problem_of(k, direction, type, wide ? DType::f32 : type);
+            ConvProblem problem = problem_of(k, direction, {type, wide ? DType::f32 : type});
             problem.bias = second && direction != ConvDirection::dgrad;
             check_row(row_named(gpu, "mma"), gpu, problem, second ? Grad::accumulate : Grad::overwrite, random);
           }
@@ -107,13 +89,13 @@ TEST_CASE("conv mma: agrees with the reference in all directions") {
 TEST_CASE("conv mma: slices of wider tensors" * unwatched()) {
   for_each_gpu([](const Gpu& gpu) {
     Random random(5);
-    for (const GpuConvCase& k :
-         {GpuConvCase{"3x3", 2, 7, 5, square(16, 24, 3, 1, 1)}, GpuConvCase{"split", 1, 5, 7, square(80, 24, 3, 1, 1)},
-          GpuConvCase{"odd, stride 2", 1, 9, 11, square(13, 37, 3, 2, 1)}})
+    for (const ConvCase& k :
+         {ConvCase{"3x3", 2, 7, 5, square(16, 24, 3, 1, 1)}, ConvCase{"split", 1, 5, 7, square(80, 24, 3, 1, 1)},
+          ConvCase{"odd, stride 2", 1, 9, 11, square(13, 37, 3, 2, 1)}})
       for (const ConvDirection direction : kDirections)
         for (const auto& [more_x, more_y] : {std::pair{16, 16}, {3, 5}, {0, 16}}) {  // whole chunks of 8, and not
           CAPTURE(k.name);
-          ConvProblem problem = problem_of(k, direction, DType::bf16, DType::bf16);
+          ConvProblem problem = problem_of(k, direction, both(DType::bf16));
           problem.pitch_x = k.geometry.c + more_x;
           problem.pitch_y = k.geometry.k + more_y;
           problem.bias = direction != ConvDirection::dgrad;
@@ -126,25 +108,24 @@ TEST_CASE("conv mma: every tile and type, with edges on both sides") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(2);
     for (const MmaTileSize& tile : kMmaTiles)
-      for (const GpuConvCase& k : kTiled) {
+      for (const ConvCase& k : kTiled) {
         if (gpu.watched && &k != &kTiled[1]) continue;
         CAPTURE(k.name);
         const DType type = &k == kTiled ? DType::f16 : DType::bf16;
         for (const ConvDirection direction : kDirections)
-          check_row(row_named(gpu, tile.name), gpu, problem_of(k, direction, type, type), Grad::overwrite, random);
+          check_row(row_named(gpu, tile.name), gpu, problem_of(k, direction, both(type)), Grad::overwrite, random);
       }
   });
 }
 
 TEST_CASE("conv mma: the same bits whatever the order of threads and the memory before") {
   for_each_gpu([](const Gpu& gpu) {
-    const GpuConvCase split{"split", 2, 6, 5, square(72, 20, 3, 1, 1)},
-        whole{"whole", 1, 9, 7, square(19, 33, 3, 2, 1)};
-    for (const GpuConvCase& k : {split, whole})
+    const ConvCase split{"split", 2, 6, 5, square(72, 20, 3, 1, 1)}, whole{"whole", 1, 9, 7, square(19, 33, 3, 2, 1)};
+    for (const ConvCase& k : {split, whole})
       for (const ConvDirection direction : kDirections) {
         CAPTURE(k.name);
         CAPTURE(name_of(direction));
-        ConvProblem problem = problem_of(k, direction, DType::bf16, DType::bf16);
+        ConvProblem problem = problem_of(k, direction, both(DType::bf16));
         problem.bias = direction != ConvDirection::dgrad;
         // Both ways through the code are met: one pass, and parts that are added.
         if (direction == ConvDirection::fprop) CHECK((plan_mma(problem).splits > 1) == (k.name == split.name));
@@ -167,8 +148,8 @@ TEST_CASE("conv mma: activations") {
     Random random(4);
     for (int a = 0; a < kActivations; ++a)
       for (const int c : {8, 136}) {  // in one pass, and after parts have been added
-        const GpuConvCase k{"activation", 1, 3, 5, square(c, 11, 3, 1, 1)};
-        ConvProblem problem = problem_of(k, ConvDirection::fprop, DType::bf16, DType::f32);
+        const ConvCase k{"activation", 1, 3, 5, square(c, 11, 3, 1, 1)};
+        ConvProblem problem = problem_of(k, ConvDirection::fprop, {DType::bf16, DType::f32});
         problem.bias = true;
         problem.activation = static_cast<Activation>(a);
         CAPTURE(name_of(problem.activation));
@@ -180,9 +161,9 @@ TEST_CASE("conv mma: activations") {
 TEST_CASE("conv mma: what it does not take") {
   for_each_gpu([](const Gpu& gpu) {
     const ConvRow& row = row_named(gpu, "mma");
-    const GpuConvCase plain{"plain", 1, 8, 8, square(16, 16, 3, 1, 1)};
+    const ConvCase plain{"plain", 1, 8, 8, square(16, 16, 3, 1, 1)};
     const auto supports = [&](ConvDirection direction, DType x, DType y, ConvGeometry geometry) {
-      ConvProblem problem = problem_of(plain, direction, x, y);
+      ConvProblem problem = problem_of(plain, direction, {x, y});
       problem.geometry = geometry;
       return row.supports(problem);
     };

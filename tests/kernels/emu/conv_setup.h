@@ -7,17 +7,11 @@
 #include <cmath>
 #include <string>
 
-#include "kernels/conv.h"
 #include "tests/gpu.h"
+#include "tests/kernels/conv_shapes.h"
 #include "tests/support.h"
 
 namespace rook::test {
-
-struct GpuConvCase {
-  const char* name;
-  int n, h, w;
-  ConvGeometry geometry;
-};
 
 // Outputs hold NaN, but those that are added to; weights are rounded through the type they are packed in.
 struct GpuConv {
