@@ -50,14 +50,14 @@ __device__ __forceinline__ Tile tile_of(const LossCall& call, unsigned block) {
 // 0 to `count` elements, by `threads` threads of which this is number `thread`; 16 bytes at once where they can be.
 template <class T>
 __device__ void clear_run(T* first, int count, int thread, int threads) {
-  constexpr int kWidth = kVector<T>;
+  constexpr int kAtOnce = kVector<T>;
   const int odd = static_cast<int>(reinterpret_cast<std::uintptr_t>(first) % 16 / sizeof(T));
-  const int head = odd == 0 ? 0 : kWidth - odd < count ? kWidth - odd : count;
-  const int vectors = (count - head) / kWidth, tail = head + vectors * kWidth;
-  Vec<T, kWidth> zero;
+  const int head = odd == 0 ? 0 : kAtOnce - odd < count ? kAtOnce - odd : count;
+  const int vectors = (count - head) / kAtOnce, tail = head + vectors * kAtOnce;
+  Vec<T, kAtOnce> zero;
 #pragma unroll
-  for (int k = 0; k < kWidth; ++k) zero.v[k] = from_float<T>(0);
-  for (int i = thread; i < vectors; i += threads) store(first + head + i * kWidth, zero);
+  for (int k = 0; k < kAtOnce; ++k) zero.v[k] = from_float<T>(0);
+  for (int i = thread; i < vectors; i += threads) store(first + head + i * kAtOnce, zero);
   if (thread < head) first[thread] = from_float<T>(0);
   if (tail + thread < count) first[tail + thread] = from_float<T>(0);
 }

@@ -1,17 +1,22 @@
 // Runs the tests of the kernels, then demands that every kernel was launched under the emulator: the list of
 // `__global__` functions of kernels/*.cu and *.cuh against the list of those that ran.
+//   test_emu                     all tests, and the demand
+//   ROOK_KERNELS_RAN=FILE test_emu -tc=PART   a part of the tests; writes what ran to FILE
+//   test_emu --every FILE...     the demand, of parts that have run
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <set>
+#include <span>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/backend.h"
@@ -80,8 +85,7 @@ bool has_run(const std::vector<std::string>& executed, const std::string& name) 
 }
 
 // How many kernels never ran; they are printed.
-int count_missing(const char* source) {
-  const std::vector<std::string> executed = rook::emu::executed_kernels();
+int count_missing(const char* source, const std::vector<std::string>& executed) {
   const std::set<std::string> all = all_kernels(fs::path(source) / "kernels");
   int missing = 0;
   for (const std::string& name : all) {
@@ -105,10 +109,21 @@ TEST_CASE("kernels are found in a source") {
 }
 
 int main(int count, char** arguments) {
+  const char* source = std::getenv("ROOK_SOURCE_DIR");
+  if (count > 1 && std::string_view(arguments[1]) == "--every") {
+    std::vector<std::string> executed;
+    for (const char* file : std::span(arguments, static_cast<std::size_t>(count)).subspan(2)) {
+      std::istringstream lines(rook::test::text_of(file));
+      for (std::string line; std::getline(lines, line);) executed.push_back(line);
+    }
+    return source == nullptr || count_missing(source, executed) > 0 ? 1 : 0;
+  }
   doctest::Context context(count, arguments);
   const int failures = context.run();
-  const char* source = std::getenv("ROOK_SOURCE_DIR");
+  const std::vector<std::string> executed = rook::emu::executed_kernels();
+  if (const char* file = std::getenv("ROOK_KERNELS_RAN"))
+    std::ofstream(file) << fmt::format("{}\n", fmt::join(executed, "\n"));
   // Of a selection of the tests nothing can be demanded.
   if (count > 1 || source == nullptr || rook::emu_backend() == nullptr) return failures;
-  return failures != 0 || count_missing(source) > 0 ? 1 : 0;
+  return failures != 0 || count_missing(source, executed) > 0 ? 1 : 0;
 }

@@ -19,8 +19,6 @@ using test::TestTensor;
 using Photo = test::AugmentPhoto;
 using Batch = test::AugmentBatch;
 using test::check_same_truths;
-using test::kDarknet;
-using test::kEverything;
 using test::kGentle;
 using test::kNothing;
 using test::random_photo;

@@ -82,7 +82,7 @@ TEST_CASE("dropout gives the same bits whatever the number of threads") {
 }
 
 TEST_CASE("dropout refuses probabilities outside of [0, 1) and shapes that differ") {
-  TestTensor x = TestTensor(DType::f32, 1, 2, 2, 4).fill(1), y = x, wrong(DType::f32, 1, 2, 2, 5);
+  TestTensor x = TestTensor(DType::f32, 1, 2, 2, 4).fill(1), y(DType::f32, 1, 2, 2, 4), wrong(DType::f32, 1, 2, 2, 5);
   for (auto* dropout : {cpu::dropout, ref::dropout}) {
     for (float p : {-0.1f, 1.0f, 1.5f, std::numeric_limits<float>::quiet_NaN()}) {
       CHECK_THROWS_AS(dropout({.x = x, .y = y, .probability = p}, {}), Error);

@@ -163,13 +163,15 @@ TEST_CASE("configuration: everything that differs from the defaults survives JSO
   CHECK(to_json(train_config_from_json(nlohmann::json::parse(json.dump()))) == json);
   // No key has been left at its default: what is not written would not be noticed above.
   const nlohmann::json defaults = to_json(TrainConfig{});
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& item : json.items()) {
+    const std::string& key = item.key();
     CAPTURE(key);
-    CHECK(value != defaults.at(key));
-    if (!value.is_object()) continue;
-    for (const auto& [inner, inner_value] : value.items()) {
+    CHECK(item.value() != defaults.at(key));
+    if (!item.value().is_object()) continue;
+    for (const auto& part : item.value().items()) {
+      const std::string& inner = part.key();
       CAPTURE(inner);
-      CHECK(inner_value != defaults.at(key).at(inner));
+      CHECK(part.value() != defaults.at(key).at(inner));
     }
   }
   const TrainConfig back = train_config_from_json(json);
