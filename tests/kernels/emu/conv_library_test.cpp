@@ -86,6 +86,6 @@ TEST_CASE("gpu conv: the libraries' rows agree with the reference") {
             }
     }
     if (gpu.ops->device == Device::emu) CHECK(ran.empty());
-    for (const auto& [name, count] : ran) CHECK_MESSAGE(count >= 18, name, " ran ", count, " times");
+    for (const auto& row : ran) CHECK_MESSAGE(row.second >= 18, row.first, " ran ", row.second, " times");
   });
 }
