@@ -256,7 +256,7 @@ TEST_CASE("rook data: killed at any moment, the store is as before or as after")
   fs::remove_all(fs::path(pets.store) / "timing");
   const io::Store store(pets.store);
   int killed = 0;
-  constexpr int kRounds = 24;
+  constexpr int kRounds = kSanitized ? 8 : 24;
   const auto kill_after = [&](const Words& words, double seconds) {
     const TempFolder out;
     Child child(out / ".", command_of(words), kQuietThreads);
