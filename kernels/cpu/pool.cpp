@@ -1,6 +1,8 @@
 // Maximum and mean over windows, and mean over the image. Backward gathers: each pixel of the image sums over the
 // windows that cover it, in a fixed order, so nothing need be zeroed and no two threads write the same place. Where
 // many windows cover a pixel, of which few chose it, the maximum's backward scatters instead.
+#include <limits>
+
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/spatial_rows.h"
 #include "kernels/pool_axis.h"
@@ -86,9 +88,12 @@ void scatter_gradient(const MaxPoolBackward& args, const PoolAxes& axes) {
     const int n = static_cast<int>(i / blocks), first = static_cast<int>(i % blocks) * kBlock;
     const int count = std::min(kBlock, dx.c - first);
     ScratchScope scratch;
-    float* const sums = scratch.floats(std::int64_t{dx.h} * dx.w * kBlock);
-    std::fill_n(sums, std::int64_t{dx.h} * dx.w * kBlock, 0.0f);
-    auto* const place = scratch.take<std::int64_t>(taps);  // of each tap in `sums`, from its window's corner
+    const std::int64_t size = std::int64_t{dx.h} * dx.w * kBlock;
+    float* const sums = scratch.floats(size);
+    std::fill_n(sums, size, 0.0f);
+    // Of each tap in `sums`, from its window's corner; behind them, for what is no tap, one that is outside.
+    auto* const place = scratch.take<std::int64_t>(taps + 1);
+    place[taps] = std::numeric_limits<std::int64_t>::max() / 2;
     for (int tap = 0; tap < taps; ++tap)
       place[tap] = (std::int64_t{tap / axes.w.size} * dx.w + tap % axes.w.size) * kBlock;
     for (int oy = 0; oy < dy.h; ++oy)
@@ -99,7 +104,10 @@ void scatter_gradient(const MaxPoolBackward& args, const PoolAxes& axes) {
         for_channels(count, [&, source = pixel_at<T>(dy, n, oy, ox) + first](auto lanes, int c) {
           lanes.put(gradient + c, lanes.get(source + c));
         });
-        for (int c = 0; c < count; ++c) sums[corner + place[chosen[c]] + c] += gradient[c];
+        for (int c = 0; c < count; ++c) {
+          const std::int64_t at = corner + place[std::min<int>(chosen[c], taps)];
+          if (at >= 0 && at < size) sums[at + c] += gradient[c];
+        }
       }
     for (int y = 0; y < dx.h; ++y)
       for (int x = 0; x < dx.w; ++x) {

@@ -189,3 +189,21 @@ TEST_CASE("pools refuse what they cannot do") {
   CHECK_THROWS_AS(cpu::avgpool_backward({.dy = y, .dx = x}), Error);
   CHECK(y.guards_intact());
 }
+
+TEST_CASE("maxpool: taps that forward never chose write nothing outside of the gradient") {
+  const PoolGeometry geometry{5, 5, 1, 1, 4};
+  const TestTensor dy = TestTensor(DType::f32, 1, 7, 9, 19).fill(1);
+  for (const std::uint16_t tap : {25, 0xdead, 0xffff, 0, 24}) {  // the last two are outside for windows at edges
+    TestArray<std::uint16_t> taps(dy.elements());
+    taps.fill(tap);
+    TestTensor dx(DType::f32, 1, 7, 9, 19);
+    cpu::maxpool_backward({.geometry = geometry, .dy = dy, .dx = dx, .taps = taps.data()});
+    CHECK(dx.guards_intact());
+    double sum = 0;
+    for (const double value : dx.to_doubles()) sum += value;
+    if (tap >= 25)
+      CHECK(sum == 0);
+    else
+      CHECK((sum > 0 && sum <= dy.elements()));
+  }
+}
