@@ -56,13 +56,14 @@ void add_recipe_options(CLI::App& c, TrainOptions& o) {
   c.add_option("--size", o.size, "side of the network's input, a multiple of 32");
   c.add_option("--stages", o.stages, "smaller sizes first: SIZE:SHARE,... like 288:0.5");
   c.add_option("--multi-scale", o.multi_scale, "sizes up to this factor larger and smaller, as darknet's random");
-  c.add_option("--optimizer", o.optimizer, "adamw or sgd")->check(CLI::IsMember({"adamw", "sgd"}));
+  c.add_option("--optimizer", o.optimizer, "muon, adamw or sgd")->check(CLI::IsMember({"muon", "adamw", "sgd"}));
   c.add_option("--lr", o.lr, "learning rate");
   c.add_option("--policy", o.policy, "its course: cosine, constant, step, steps, exp, poly, random, sig, sgdr")
       ->check(CLI::IsMember({"cosine", "constant", "step", "steps", "exp", "poly", "random", "sig", "sgdr"}));
   c.add_option("--warmup", o.warmup, "iterations in which it rises");
   c.add_option("--decay", o.decay, "weight decay, on convolution weights only");
-  c.add_option("--momentum", o.momentum, "of SGD; beta1 of AdamW");
+  c.add_option("--momentum", o.momentum, "of SGD and Muon; beta1 of AdamW");
+  c.add_option("--turn", o.turn, "Muon: a step turns a matrix of weights by this times the learning rate, of its length");
   c.add_option("--ema", o.ema, "decay of the averaged weights (0: off)");
   c.add_option("--clip", o.clip, "largest norm of the gradient (0: off)");
   c.add_option("--freeze", o.freeze, "first layers that stay as they are");
@@ -129,6 +130,7 @@ TrainConfig TrainOptions::configure(const io::Cfg& cfg) const {
   take(c.freeze, freeze);
   take(c.augment.mosaic, mosaic);
   take(c.mosaic_until, mosaic_until);
+  take(c.turn, turn);
   take(c.multi_scale, multi_scale);
   take(c.weights.box, box_weight);
   take(c.width, size);
@@ -140,6 +142,7 @@ TrainConfig TrainOptions::configure(const io::Cfg& cfg) const {
   if (!policy.empty()) c.schedule.policy = policy_from_name(policy);
   if (optimizer == "sgd") c.optimizer = OptimizerKind::sgd;
   if (optimizer == "adamw") c.optimizer = OptimizerKind::adamw;
+  if (optimizer == "muon") c.optimizer = OptimizerKind::muon;
   if (!loss.empty()) set_loss(c, loss);
   if (!stages.empty()) c.stages = stages_of(stages);
   if (!until.empty()) c.until_map50 = until_of(until);

@@ -21,7 +21,7 @@ struct TrainOptions {
   std::string valid = "valid", until;
   bool lenient = false, live = false, dry_run = false;
   std::optional<double> epochs, eval_every, eval_from;
-  std::optional<float> lr, decay, momentum, ema, clip, mosaic, mosaic_until, multi_scale, box_weight;
+  std::optional<float> lr, decay, momentum, ema, clip, mosaic, mosaic_until, multi_scale, box_weight, turn;
   std::optional<int> batch, subdivisions, freeze, size, warmup, patience;
   std::optional<std::uint64_t> seed;
 

@@ -33,7 +33,8 @@ enum class ParamRole : std::uint8_t { weights, bias, scales, rolling_mean, rolli
 struct ParamSpec {
   ParamRole role = ParamRole::weights;
   std::vector<std::int64_t> shape;
-  int fan_in = 0;  // weights: inputs that each output sums over
+  int fan_in = 0;       // weights: inputs that each output sums over
+  bool matrix = false;  // weights [shape[0], the rest] of whose rows the length does not matter: batch norm follows
 
   std::int64_t count() const {
     std::int64_t product = 1;

@@ -169,6 +169,12 @@ void check_args(const AdamWUpdate& a) {
   if (a.optimizer_step < 1) throw Error(fmt::format("adamw_update: step {} is less than 1", a.optimizer_step));
 }
 
+void check_args(const MuonUpdate& a) {
+  check_pointers("muon_update", {a.weights, a.gradient, a.velocity});
+  if (a.rows < 1 || a.cols < 1) throw Error(fmt::format("muon_update: a matrix of {} x {}", a.rows, a.cols));
+  if (a.iterations < 1) throw Error(fmt::format("muon_update: {} iterations", a.iterations));
+}
+
 void check_args(const AdvanceStep& a) {
   check_pointers("advance_step", {a.step, a.lrs});
   if (a.iterations < 1) throw Error("advance_step: the table of learning rates is empty");

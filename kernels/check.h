@@ -81,6 +81,7 @@ void check_args(const NormalizeChannelsBackward& args);
 void check_args(const GradientNorm& args);
 void check_args(const SgdUpdate& args);
 void check_args(const AdamWUpdate& args);
+void check_args(const MuonUpdate& args);
 void check_args(const EmaUpdate& args);
 void check_args(const AdvanceStep& args);
 void check_args(const LimitGradient& args);

@@ -15,6 +15,7 @@
 
 #include "kernels/head.h"
 #include "kernels/types.h"
+#include "kernels/update_ops.h"
 
 namespace rook {
 
@@ -221,74 +222,6 @@ struct Reorg {
   Grad mode = Grad::overwrite;
 };
 
-// ---------------------------------------------------------------------------------------------------- optimizer
-// A run of parameters in the flat arena that is updated alike.
-struct ParamSegment {
-  std::int64_t begin = 0, end = 0;  // [begin, end) in the arena
-  float lr_scale = 1;               // 0: frozen, left untouched
-  float decay = 0;                  // weight decay of this segment
-  std::int32_t layer = 0;           // cfg layer, for messages
-};
-// Sum of squares of a gradient (double, fixed order) and the last segment with a non-finite element (-1: none): the
-// segments follow the layers, and what is nearest the loss is where it began.
-// Segments with lr_scale 0 are left out of both: nobody computes their gradients.
-struct GradientNorm {
-  const float* gradient = nullptr;
-  std::span<const ParamSegment> segments;  // the list itself lies in the device's memory, here and below
-  double* sum_of_squares = nullptr;        // [1] out
-  std::int32_t* bad_segment = nullptr;     // [1] out
-  void* workspace = nullptr;               // gradient_norm_workspace(args) bytes
-};
-// One step of training begins: iteration and its learning rate from a table over all iterations, so that no step needs
-// the host: step->iteration += 1, lr = lrs[iteration], ema_decay = ema_decays[iteration], seen += images,
-// optimizer_step += 1, gradient_scale = 1.
-struct AdvanceStep {
-  StepState* step = nullptr;
-  const float* lrs = nullptr;         // [iterations]
-  const float* ema_decays = nullptr;  // [iterations], or null
-  std::int64_t iterations = 0;        // the last entry holds from there on
-  int images = 0;
-};
-// After gradient_norm: step->gradient_scale = scale * min(1, clip / (scale * norm)) (clip 0: scale alone) and
-// step->bad_segment = the first bad segment ever seen.
-struct LimitGradient {
-  StepState* step = nullptr;
-  const double* sum_of_squares = nullptr;     // [1]
-  const std::int32_t* bad_segment = nullptr;  // [1]
-  float scale = 1;                            // averaging
-  float clip = 0;
-};
-// darknet.md 7.2 in PyTorch's form: v <- momentum v + (scale g + decay w); w <- w - lr lr_scale v.
-struct SgdUpdate {
-  float* weights = nullptr;
-  const float* gradient = nullptr;  // dL/dw
-  float* velocity = nullptr;
-  std::span<const ParamSegment> segments;
-  float lr = 0, momentum = 0.9f;
-  float gradient_scale = 1;         // clipping and averaging
-  const StepState* step = nullptr;  // lr, gradient_scale, bad_segment
-};
-// AdamW (Loshchilov & Hutter 2019): decay is decoupled, w <- w - lr lr_scale (m^ / (sqrt(v^) + eps) + decay w).
-struct AdamWUpdate {
-  float* weights = nullptr;
-  const float* gradient = nullptr;
-  float* m = nullptr;
-  float* v = nullptr;
-  std::span<const ParamSegment> segments;
-  float lr = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
-  std::int64_t optimizer_step = 1;  // from 1, for the bias correction
-  float gradient_scale = 1;
-  const StepState* step = nullptr;  // lr, gradient_scale, optimizer_step, bad_segment
-};
-// average <- decay average + (1 - decay) value.
-struct EmaUpdate {
-  float* average = nullptr;
-  const float* value = nullptr;
-  std::int64_t count = 0;
-  float decay = 0.99f;
-  const StepState* step = nullptr;  // ema_decay as decay, bad_segment
-};
-
 // ---------------------------------------------------------------------------------------------------- images
 enum class Resampling : std::uint8_t {
   half_pixel,
@@ -379,6 +312,7 @@ struct Augment {
   X(limit_gradient, LimitGradient)                          \
   X(sgd_update, SgdUpdate)                                  \
   X(adamw_update, AdamWUpdate)                              \
+  X(muon_update, MuonUpdate)                                \
   X(ema_update, EmaUpdate)                                  \
   X(head_decode, HeadDecode)                                \
   X(nms, Nms)                                               \
@@ -391,6 +325,7 @@ struct Augment {
   X(batchnorm_forward, BatchNormForward)   \
   X(batchnorm_backward, BatchNormBackward) \
   X(gradient_norm, GradientNorm)           \
+  X(muon_update, MuonUpdate)               \
   X(nms, Nms)                              \
   X(yolo_loss, YoloLoss)
 

@@ -29,6 +29,14 @@ ROOK_HOST_DEVICE inline AdamWUpdate with_step(AdamWUpdate args) {
   return args;
 }
 
+ROOK_HOST_DEVICE inline MuonUpdate with_step(MuonUpdate args) {
+  if (args.step) {
+    args.lr = args.step->lr;
+    args.gradient_scale = args.step->gradient_scale;
+  }
+  return args;
+}
+
 ROOK_HOST_DEVICE inline EmaUpdate with_step(EmaUpdate args) {
   if (args.step) args.decay = args.step->ema_decay;
   return args;

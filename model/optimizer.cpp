@@ -30,35 +30,81 @@ Optimizer::Optimizer(const Model& model, const TrainConfig& config, Executor& ex
       backend_(backend),
       runtime_(*backend.runtime),
       segments_(segments_of(model, config)),
-      segments_memory_(runtime_),
-      norm_workspace_(runtime_),
+      all_{.memory = Arena(runtime_)},
+      rest_{.memory = Arena(runtime_)},
+      workspace_(runtime_),
       moments_(runtime_),
       averages_(runtime_) {
-  const std::span segments(segments_);
-  segments_memory_.reserve(segments.size_bytes());
-  runtime_.copy(segments_memory_.data(), segments.data(), segments.size_bytes(), {});
-  runtime_.synchronize({});
-  norm_workspace_.reserve(backend.gradient_norm_workspace({.segments = segments_}));
-  moments_.reserve((config.optimizer == OptimizerKind::adamw ? 2 : 1) * moment_bytes(*model.params));
+  upload(segments_, all_);
+  std::size_t workspace = backend.gradient_norm_workspace({.segments = segments_});
+  if (config.optimizer == OptimizerKind::muon) {
+    find_matrices();
+    for (const Matrix& matrix : matrices_)
+      workspace = std::max(workspace, backend.muon_update_workspace({.rows = matrix.rows, .cols = matrix.cols}));
+  }
+  workspace_.reserve(workspace);
+  moments_.reserve(static_cast<std::size_t>(moments()) * moment_bytes(*model.params));
   if (config.ema > 0) averages_.reserve(model.params->values().size_bytes());
+}
+
+void Optimizer::upload(const std::vector<ParamSegment>& from, DeviceSegments& to) {
+  const std::span segments(from);
+  to.memory.reserve(segments.size_bytes());
+  runtime_.copy(to.memory.data(), segments.data(), segments.size_bytes(), {});
+  runtime_.synchronize({});
+  to.count = from.size();
+}
+
+void Optimizer::find_matrices() {
+  const auto is_matrix = [&](const ParamSegment& segment) {
+    const auto& all = model_.params->all();
+    const auto param =
+        std::find_if(all.begin(), all.end(), [&](const Param& p) { return p.offset == segment.begin && p.spec.matrix; });
+    if (param == all.end() || segment.lr_scale == 0) return false;
+    const std::int64_t rows = param->spec.shape[0];
+    matrices_.push_back({.offset = segment.begin,
+                         .rows = static_cast<int>(rows),
+                         .cols = static_cast<int>(param->spec.count() / rows),
+                         .lr_scale = config_.turn * segment.lr_scale});
+    return true;
+  };
+  std::vector<ParamSegment> rest;
+  for (const ParamSegment& segment : segments_)
+    if (!is_matrix(segment)) rest.push_back(segment);
+  upload(rest, rest_);
+}
+
+MuonUpdate Optimizer::muon_of(const Matrix& matrix) const {
+  return {.weights = executor_.values() + matrix.offset,
+          .gradient = executor_.gradients() + matrix.offset,
+          .velocity = moment_at(0) + matrix.offset,
+          .rows = matrix.rows,
+          .cols = matrix.cols,
+          .lr_scale = matrix.lr_scale,
+          .momentum = config_.momentum,
+          .workspace = workspace_.data()};
 }
 
 void Optimizer::update(StepState* step, double* squares, std::int32_t* bad) {
   const Stream stream = executor_.stream();
-  const std::span<const ParamSegment> segments(segments_memory_.as<ParamSegment>(), segments_.size());
   backend_.gradient_norm({.gradient = executor_.gradients(),
-                          .segments = segments,
+                          .segments = all_.list(),
                           .sum_of_squares = squares,
                           .bad_segment = bad,
-                          .workspace = norm_workspace_.data()},
+                          .workspace = workspace_.data()},
                          stream);
   backend_.limit_gradient({.step = step, .sum_of_squares = squares, .bad_segment = bad, .clip = config_.clip}, stream);
-  if (config_.optimizer == OptimizerKind::adamw) {
+  for (const Matrix& matrix : matrices_) {
+    MuonUpdate args = muon_of(matrix);
+    args.step = step;
+    backend_.muon_update(args, stream);
+  }
+  if (config_.optimizer != OptimizerKind::sgd) {
     backend_.adamw_update({.weights = executor_.values(),
                            .gradient = executor_.gradients(),
                            .m = moment_at(0),
                            .v = moment_at(1),
-                           .segments = segments,
+                           .segments = (matrices_.empty() ? all_ : rest_).list(),
                            .beta1 = config_.momentum,
                            .beta2 = config_.beta2,
                            .step = step},
@@ -67,7 +113,7 @@ void Optimizer::update(StepState* step, double* squares, std::int32_t* bad) {
     backend_.sgd_update({.weights = executor_.values(),
                          .gradient = executor_.gradients(),
                          .velocity = moment_at(0),
-                         .segments = segments,
+                         .segments = all_.list(),
                          .momentum = config_.momentum,
                          .step = step},
                         stream);
@@ -117,13 +163,12 @@ void Optimizer::to_device(float* to, const std::vector<float>& values) {
 }
 
 std::vector<float> Optimizer::moment(int which) const {
-  if (which == 1 && config_.optimizer != OptimizerKind::adamw) return {};
+  if (which >= moments()) return {};
   return to_host(moment_at(which), static_cast<std::size_t>(model_.params->trainable()));
 }
 
 void Optimizer::set_moment(int which, const std::vector<float>& values) {
-  const bool second = config_.optimizer == OptimizerKind::adamw;
-  if ((which == 1 && !second) || values.size() != static_cast<std::size_t>(model_.params->trainable()))
+  if (which >= moments() || values.size() != static_cast<std::size_t>(model_.params->trainable()))
     throw Error(fmt::format("moment {} of the checkpoint does not fit this optimizer", which + 1));
   to_device(moment_at(which), values);
 }

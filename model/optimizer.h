@@ -1,5 +1,5 @@
-// What a step does with its gradient, and what it keeps from one step to the next for that: the moments of SGD or AdamW
-// and the averages of the parameters (EMA), all in the device's memory.
+// What a step does with its gradient, and what it keeps from one step to the next for that: the moments of SGD, AdamW or
+// Muon and the averages of the parameters (EMA), all in the device's memory.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +39,23 @@ class Optimizer {
   void set_averages(const std::vector<float>& values);
 
  private:
+  // A matrix that Muon updates.
+  struct Matrix {
+    std::int64_t offset;  // in the arena
+    int rows, cols;
+    float lr_scale;
+  };
+  // A list of segments as the device sees it.
+  struct DeviceSegments {
+    Arena memory;
+    std::size_t count = 0;
+    std::span<const ParamSegment> list() const { return {memory.as<ParamSegment>(), count}; }
+  };
+
+  void find_matrices();
+  void upload(const std::vector<ParamSegment>& from, DeviceSegments& to);
+  MuonUpdate muon_of(const Matrix& matrix) const;
+  int moments() const { return config_.optimizer == OptimizerKind::sgd ? 1 : 2; }
   float* moment_at(int which) const;
   std::vector<float> to_host(const float* from, std::size_t count) const;
   void to_device(float* to, const std::vector<float>& values);
@@ -49,7 +66,9 @@ class Optimizer {
   const Backend& backend_;
   const DeviceRuntime& runtime_;
   std::vector<ParamSegment> segments_;
-  Arena segments_memory_, norm_workspace_, moments_, averages_;
+  std::vector<Matrix> matrices_;
+  DeviceSegments all_, rest_;  // `rest_`: what is no matrix of Muon's
+  Arena workspace_, moments_, averages_;
   bool averages_started_ = false;
 };
 

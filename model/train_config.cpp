@@ -12,7 +12,15 @@ namespace {
 using nlohmann::json;
 
 const char* name_of(OptimizerKind kind) {
-  return kind == OptimizerKind::sgd ? "sgd" : "adamw";
+  switch (kind) {
+    case OptimizerKind::sgd:
+      return "sgd";
+    case OptimizerKind::adamw:
+      return "adamw";
+    case OptimizerKind::muon:
+      return "muon";
+  }
+  return "?";
 }
 constexpr const char* kSmoothBug = "darknet-smooth-bug";
 
@@ -85,6 +93,7 @@ json to_json(const TrainConfig& c) {
           {"decay", c.decay},
           {"momentum", c.momentum},
           {"beta2", c.beta2},
+          {"turn", c.turn},
           {"schedule",
            {{"policy", rook::name_of(s.policy)},
             {"base", s.base},
@@ -157,10 +166,11 @@ TrainConfig train_config_from_json(const json& j) try {
   j.at("batch").get_to(c.batch);
   j.at("subdivisions").get_to(c.subdivisions);
   j.at("epochs").get_to(c.epochs);
-  c.optimizer = from_name(j.at("optimizer"), {OptimizerKind::sgd, OptimizerKind::adamw}, "optimizer");
+  c.optimizer = from_name(j.at("optimizer"), {OptimizerKind::sgd, OptimizerKind::adamw, OptimizerKind::muon}, "optimizer");
   j.at("decay").get_to(c.decay);
   j.at("momentum").get_to(c.momentum);
   j.at("beta2").get_to(c.beta2);
+  c.turn = j.value("turn", c.turn);  // runs of before Muon have none
   const json& s = j.at("schedule");
   c.schedule.policy = policy_from_name(s.at("policy").get<std::string>());
   s.at("base").get_to(c.schedule.base);

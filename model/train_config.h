@@ -13,7 +13,8 @@
 
 namespace rook {
 
-enum class OptimizerKind : std::uint8_t { sgd, adamw };
+// muon: of matrices behind batch norm (ParamSpec::matrix); AdamW of everything else.
+enum class OptimizerKind : std::uint8_t { sgd, adamw, muon };
 
 // Training at `size` x `size` scaled pixels for the given share of all iterations ("sizes" of progressive resizing).
 struct SizeStage {
@@ -36,8 +37,9 @@ struct TrainConfig {
   double epochs = 30;
   OptimizerKind optimizer = OptimizerKind::adamw;
   float decay = 0.02f;    // on convolution weights only
-  float momentum = 0.9f;  // sgd
-  float beta2 = 0.999f;   // adamw; beta1 is `momentum`
+  float momentum = 0.9f;  // sgd, muon; beta1 of adamw
+  float beta2 = 0.999f;   // adamw
+  float turn = 15;        // muon: a step turns a matrix by lr times this, of its length
   Schedule schedule;
   float ema = 0.99f;         // 0: off
   float bn_momentum = 0.1f;  // of batch norm's running estimates: darknet's 0.01 lags behind in a short training

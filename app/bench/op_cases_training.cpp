@@ -28,6 +28,13 @@ std::span<const ParamSegment> one_segment(OpData& d) {
   return {d.upload<ParamSegment>({&segment, 1}), 1};
 }
 
+// Of the products that kernels/muon.h tells: two along the long side, the others of small squares, of which the first
+// iteration accumulates nothing and the last needs no next G.
+double muon_flops(double side, double length, int iterations) {
+  const double squares = iterations + 3.0 * (iterations - 1);
+  return 4 * side * side * length + 2 * squares * side * side * side;
+}
+
 void add_optimizer(std::vector<OpCase>& all) {
   add_flat(all, "gradient_norm", 2, [](OpData& d) -> Run {
     GradientNorm args{.gradient = d.in_floats(kParams),
@@ -54,6 +61,22 @@ void add_optimizer(std::vector<OpCase>& all) {
                            .lr = 1e-4f};
     return [args, &d] { d.backend().adamw_update(args, d.stream()); };
   });
+  all.push_back({.op = "muon_update",
+                 .shape = "512 x 4608",
+                 .flops = muon_flops(512, 4608, MuonUpdate{}.iterations),
+                 .per_image = false,
+                 .typed = false,
+                 .make = [](OpData& d) -> Run {
+                   constexpr int rows = 512, cols = 4608;
+                   MuonUpdate args{.weights = d.inout_floats(rows * cols),
+                                   .gradient = d.in_floats(rows * cols),
+                                   .velocity = d.inout_floats(rows * cols),
+                                   .rows = rows,
+                                   .cols = cols,
+                                   .lr = 1e-3f};
+                   args.workspace = d.scratch(d.backend().muon_update_workspace(args));
+                   return [args, &d] { d.backend().muon_update(args, d.stream()); };
+                 }});
   add_flat(all, "ema_update", 3, [](OpData& d) -> Run {
     const EmaUpdate args{.average = d.inout_floats(kParams), .value = d.in_floats(kParams), .count = kParams};
     return [args, &d] { d.backend().ema_update(args, d.stream()); };

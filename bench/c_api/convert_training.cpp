@@ -165,6 +165,21 @@ AdamWUpdate convert(Call&, const rook_adamw_update_args& a) {
           .step = step_of(a.step)};
 }
 
+MuonUpdate convert(Call&, const rook_muon_update_args& a) {
+  return {.weights = a.weights,
+          .gradient = a.gradient,
+          .velocity = a.velocity,
+          .rows = a.rows,
+          .cols = a.cols,
+          .lr = a.lr,
+          .lr_scale = a.lr_scale,
+          .momentum = a.momentum,
+          .iterations = a.iterations,
+          .gradient_scale = a.gradient_scale,
+          .workspace = a.workspace,
+          .step = step_of(a.step)};
+}
+
 EmaUpdate convert(Call&, const rook_ema_update_args& a) {
   return {.average = a.average, .value = a.value, .count = a.count, .decay = a.decay, .step = step_of(a.step)};
 }

@@ -523,6 +523,25 @@ typedef struct rook_adamw_update_args {
 } rook_adamw_update_args;
 ROOK_API rook_status rook_adamw_update(const rook_adamw_update_args* args, rook_stream stream);
 
+/* Muon: weights [rows, cols] behind batch norm, by momentum made nearly orthogonal; a step turns them by lr lr_scale and
+   keeps their length. */
+typedef struct rook_muon_update_args {
+  float* weights;
+  const float* gradient;
+  float* velocity;
+  int32_t rows;
+  int32_t cols;
+  float lr;
+  float lr_scale;
+  float momentum;
+  int32_t iterations; /* of Newton and Schulz; 3 is enough */
+  float gradient_scale;
+  void* workspace;             /* rook_muon_update_workspace bytes */
+  const rook_step_state* step; /* or null; lr, gradient_scale, bad_segment */
+} rook_muon_update_args;
+ROOK_API rook_status rook_muon_update(const rook_muon_update_args* args, rook_stream stream);
+ROOK_API rook_status rook_muon_update_workspace(const rook_muon_update_args* args, rook_stream stream, size_t* bytes);
+
 /* average <- decay average + (1 - decay) value. */
 typedef struct rook_ema_update_args {
   float* average;

@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "kernels/cpu/conv_winograd.h"
-#include "kernels/cpu/conv_winograd_math.h"
+#include "kernels/cpu/register_sums.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/vec.h"
 
@@ -20,8 +20,6 @@ namespace rook::cpu::direct {
 namespace {
 
 using winograd::divide_up;
-using winograd::kMaxColumns;
-using winograd::max_rows;
 using winograd::part_begin;
 
 constexpr int kMostTaps = 7;  // of an axis
@@ -120,7 +118,7 @@ Vec load_lanes(const float* source, int count) {
 
 template <int Rows, int Width>
 void sum_pixels(const Source* sources, int count, int depth, std::ptrdiff_t in_step, const Target& to) {
-  winograd::Sums<winograd::MathF32, Rows, Width> sums;
+  Sums<MathF32, Rows, Width> sums;
   sums.clear();
   for (int i = 0; i < count; ++i) {
     const float* in = sources[i].in;
@@ -148,13 +146,13 @@ void sum_pixels(const Source* sources, int count, int depth, std::ptrdiff_t in_s
 using SumPixels = void (*)(const Source* sources, int count, int depth, std::ptrdiff_t in_step, const Target& to);
 
 template <int Width, int... I>
-constexpr std::array<SumPixels, winograd::kMaxRows> by_rows(std::integer_sequence<int, I...>) {
+constexpr std::array<SumPixels, kMaxRows> by_rows(std::integer_sequence<int, I...>) {
   return {(I < max_rows(Width) ? sum_pixels<std::min(I + 1, max_rows(Width)), Width> : nullptr)...};
 }
 
 SumPixels sum_pixels_of(int rows, int width) {
   static constexpr auto table = []<int... J>(std::integer_sequence<int, J...>) {
-    return std::array{by_rows<J + 1>(std::make_integer_sequence<int, winograd::kMaxRows>{})...};
+    return std::array{by_rows<J + 1>(std::make_integer_sequence<int, kMaxRows>{})...};
   }
   (std::make_integer_sequence<int, kMaxColumns>{});
   return table[static_cast<std::size_t>(width - 1)][static_cast<std::size_t>(rows - 1)];

@@ -9,7 +9,7 @@
 
 #include "kernels/cpu/conv_direct.h"
 #include "kernels/cpu/conv_winograd.h"
-#include "kernels/cpu/conv_winograd_math.h"
+#include "kernels/cpu/register_sums.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/vec.h"
@@ -46,7 +46,7 @@ Layout layout_of(const ConvProblem& p) {
 template <int Rows, int Columns>
 [[gnu::noinline]] void add_products(std::int64_t pixels, const float* x, const float* dy, std::ptrdiff_t pitch,
                                     float* to) {
-  winograd::Sums<winograd::MathF32, Rows, Columns> sums;
+  Sums<MathF32, Rows, Columns> sums;
   sums.clear();
   for (std::int64_t i = 0; i < pixels; ++i, x += kRows, dy += Columns * kLanes) sums.add(x, 1, dy);
   sums.add_to(to, pitch);

@@ -124,7 +124,7 @@ std::int64_t block_count(const Shape& s, const ForwardLayout& layout) {
   constexpr std::int64_t kBytes = 512 * 1024;
   const std::int64_t columns = divide_up(layout.vecs, layout.groups);
   const std::int64_t tile_bytes = std::int64_t{kPoints} * kLanes * 4 * (layout.blocks + columns);
-  const std::int64_t tiles = std::max<std::int64_t>(kBytes / tile_bytes, kSums);
+  const std::int64_t tiles = std::max<std::int64_t>(kBytes / tile_bytes, kSumRegisters);
   const std::int64_t threads = omp_get_max_threads();
   const std::int64_t blocks = divide_up(s.tiles(), tiles);
   return std::min(s.tiles(), divide_up(blocks, threads) * threads);

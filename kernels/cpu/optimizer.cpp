@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/check.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/flat.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/vec.h"
 #include "kernels/step.h"
@@ -11,8 +11,6 @@
 
 namespace rook::cpu {
 namespace {
-
-constexpr std::int64_t kBlock = 16384;
 
 struct Block {
   std::int64_t begin, end;
@@ -27,32 +25,17 @@ struct Blocks {
 
 Blocks cut_segments(ScratchScope& scratch, std::span<const ParamSegment> segments) {
   std::int64_t most = 0;
-  for (const ParamSegment& segment : segments) most += (segment.end - segment.begin + kBlock - 1) / kBlock;
+  for (const ParamSegment& segment : segments) most += (segment.end - segment.begin + kFlatBlock - 1) / kFlatBlock;
   Block* blocks = scratch.take<Block>(most);
   std::int64_t count = 0, elements = 0;
   for (std::size_t s = 0; s < segments.size(); ++s) {
     if (segments[s].lr_scale == 0) continue;
-    for (std::int64_t begin = segments[s].begin; begin < segments[s].end; begin += kBlock) {
-      blocks[count++] = {begin, std::min(segments[s].end, begin + kBlock), static_cast<std::int32_t>(s)};
+    for (std::int64_t begin = segments[s].begin; begin < segments[s].end; begin += kFlatBlock) {
+      blocks[count++] = {begin, std::min(segments[s].end, begin + kFlatBlock), static_cast<std::int32_t>(s)};
     }
     elements += segments[s].end - segments[s].begin;
   }
   return {blocks, count, elements};
-}
-
-// Sixteen sums in double, whose order the compiler cannot change; squares of floats do not overflow a double.
-double sum_of_squares(const float* values, std::int64_t count) {
-  constexpr int kSums = 16;
-  double sums[kSums] = {};
-  std::int64_t i = 0;
-  for (; i + kSums <= count; i += kSums) {
-#pragma omp simd
-    for (int k = 0; k < kSums; ++k) sums[k] += double{values[i + k]} * values[i + k];
-  }
-  for (; i < count; ++i) sums[i % kSums] += double{values[i]} * values[i];
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return total;
 }
 
 }  // namespace
@@ -64,7 +47,7 @@ void gradient_norm(const GradientNorm& args, Stream) {
   double* sums = scratch.doubles(blocks.count);
   parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
     const Block& block = blocks.data[i];
-    sums[i] = sum_of_squares(args.gradient + block.begin, block.end - block.begin);
+    sums[i] = dot(args.gradient + block.begin, args.gradient + block.begin, block.end - block.begin);
   });
   double total = 0;
   std::int32_t bad = -1;
@@ -131,12 +114,10 @@ void ema_update(const EmaUpdate& given, Stream) {
   if (is_spoilt(args.step)) return;
   const float decay = args.decay;
   const float* before = args.average;
-  parallel_for((args.count + kBlock - 1) / kBlock, args.count, [&](std::int64_t i) {
-    const std::int64_t begin = i * kBlock;
+  for_blocks(args.count, [&](std::int64_t first, std::int64_t count) {
     map(
-        std::min(kBlock, args.count - begin),
-        [decay](Vec average, Vec value) { return ema_value(decay, average, value); }, args.average + begin,
-        before + begin, args.value + begin);
+        count, [decay](Vec average, Vec value) { return ema_value(decay, average, value); }, args.average + first,
+        before + first, args.value + first);
   });
 }
 

@@ -54,7 +54,8 @@ class Convolution final : public Op {
     }
     specs.push_back({.role = ParamRole::weights,
                      .shape = {k, geometry_.r, geometry_.s, cg},
-                     .fan_in = geometry_.r * geometry_.s * cg});
+                     .fan_in = geometry_.r * geometry_.s * cg,
+                     .matrix = spec_.batch_normalize && geometry_.groups == 1});
     return specs;
   }
 
