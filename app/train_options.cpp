@@ -63,7 +63,8 @@ void add_recipe_options(CLI::App& c, TrainOptions& o) {
   c.add_option("--warmup", o.warmup, "iterations in which it rises");
   c.add_option("--decay", o.decay, "weight decay, on convolution weights only");
   c.add_option("--momentum", o.momentum, "of SGD and Muon; beta1 of AdamW");
-  c.add_option("--turn", o.turn, "Muon: a step turns a matrix of weights by this times the learning rate, of its length");
+  c.add_option("--turn", o.turn,
+               "Muon: a step turns a matrix of weights by this times the learning rate, of its length");
   c.add_option("--ema", o.ema, "decay of the averaged weights (0: off)");
   c.add_option("--clip", o.clip, "largest norm of the gradient (0: off)");
   c.add_option("--freeze", o.freeze, "first layers that stay as they are");

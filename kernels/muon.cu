@@ -1,5 +1,5 @@
-// Muon (formulas: kernels/ops.h, kernels/muon.h): products of matrices in f32, each thread a small square of the result,
-// between passes over the weights.
+// Muon (formulas: kernels/ops.h, kernels/muon.h): products of matrices in f32, each thread a small square of the
+// result, between passes over the weights.
 #include <algorithm>
 #include <cmath>
 
@@ -208,7 +208,8 @@ class Launches {
       multiply(square(w_.product), along_rows, w_.result, args_.rows, args_.cols, side_);
     else
       multiply(along_columns, square(w_.product), w_.result, args_.rows, args_.cols, side_);
-    launch(site_, {.blocks = kSumBlocks, .threads = kMuonThreads}, sums_kernel, args_.weights, w_.result, count, w_.parts);
+    launch(site_, {.blocks = kSumBlocks, .threads = kMuonThreads}, sums_kernel, args_.weights, w_.result, count,
+           w_.parts);
     launch(site_, {.threads = kMuonThreads}, step_kernel, args_, w_.parts, w_.step);
     launch(site_, over_weights, weights_kernel, args_, w_.result, w_.step);
   }

@@ -1,9 +1,9 @@
 // What all devices share of Muon: the polynomial, and how far a step goes.
 //
 // Newton and Schulz, of odd degree 5: x <- (a I + b G + c G^2) x with G = x x^T maps every singular value s of x to
-// a s + b s^3 + c s^5 and leaves its directions alone. a is large, so that small singular values grow fast; what is near
-// 1 then stays between 0.7 and 1.2, which is as good as 1 for a step (coefficients: Jordan et al., "Muon: an optimizer
-// for hidden layers in neural networks", 2024).
+// a s + b s^3 + c s^5 and leaves its directions alone. a is large, so that small singular values grow fast; what is
+// near 1 then stays between 0.68 and 1.2, which is as good as 1 for a step (coefficients: Jordan et al., "Muon: an
+// optimizer for hidden layers in neural networks", 2024).
 //
 // Since every factor is a polynomial in the G of the beginning, all of them commute and are symmetric: the devices work
 // on the small side alone, with

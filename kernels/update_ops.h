@@ -70,8 +70,8 @@ struct AdamWUpdate {
 // Muon (Jordan et al. 2024): the weights of a convolution behind batch norm as a matrix w [rows, cols], whose update is
 // momentum made nearly orthogonal: all its directions become about equally long, also those that the gradient hardly
 // shows. With g' = scale g:
-//   v <- momentum v + g';  u = g' + momentum v (Nesterov's);  o = `iterations` steps of Newton and Schulz (kernels/muon.h)
-//   from u / |u|, which bring its singular values near 1.
+//   v <- momentum v + g';  u = g' + momentum v (Nesterov's);  o = `iterations` steps of Newton and Schulz
+//   (kernels/muon.h) from u / |u|, which bring its singular values near 1.
 // Behind batch norm only the direction of w counts, so a step turns w by r = lr lr_scale and keeps its length:
 //   w <- |w| z / |z| with z = w - r |w| o / |o|, | | being Frobenius's norm.
 // A matrix of zeros, or an update of zeros, leaves w as it is.

@@ -58,8 +58,8 @@ void Optimizer::upload(const std::vector<ParamSegment>& from, DeviceSegments& to
 void Optimizer::find_matrices() {
   const auto is_matrix = [&](const ParamSegment& segment) {
     const auto& all = model_.params->all();
-    const auto param =
-        std::find_if(all.begin(), all.end(), [&](const Param& p) { return p.offset == segment.begin && p.spec.matrix; });
+    const auto param = std::find_if(all.begin(), all.end(),
+                                    [&](const Param& p) { return p.offset == segment.begin && p.spec.matrix; });
     if (param == all.end() || segment.lr_scale == 0) return false;
     const std::int64_t rows = param->spec.shape[0];
     matrices_.push_back({.offset = segment.begin,

@@ -1,5 +1,5 @@
-// What a step does with its gradient, and what it keeps from one step to the next for that: the moments of SGD, AdamW or
-// Muon and the averages of the parameters (EMA), all in the device's memory.
+// What a step does with its gradient, and what it keeps from one step to the next for that: the moments of SGD, AdamW
+// or Muon and the averages of the parameters (EMA), all in the device's memory.
 #pragma once
 
 #include <cstdint>

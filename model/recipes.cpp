@@ -44,8 +44,10 @@ TrainConfig transfer() {
 TrainConfig scratch() {
   TrainConfig config = transfer();
   config.recipe = "scratch";
-  config.schedule.base = 2e-3f;  // 98.4 mAP50 on the chess photos, 98.0 with 1e-3
-  config.epochs = 62;
+  // Ten epochs of Muon end higher than sixty of AdamW (98.9 and 98.6 mAP50 on the chess photos).
+  config.optimizer = OptimizerKind::muon;
+  config.epochs = 16;
+  config.schedule.base = 2e-3f;
   return config;
 }
 
@@ -122,7 +124,7 @@ const std::vector<RecipeText>& recipe_texts() {
       {"transfer",
        "a few hundred photos, starting from pretrained weights: AdamW at 1e-3, four photos an update, 18 epochs, "
        "gentle augmentation"},
-      {"scratch", "the same from random weights: 62 epochs, for there is more to learn"},
+      {"scratch", "the same from random weights: Muon, 16 epochs: it learns in so few what AdamW needs sixty for"},
       {"continue",
        "going on from an own model with more photos: half the learning rate, so that what it knows is kept, 12 epochs"},
       {"cfg", "what the cfg says, as darknet trains: SGD, [net]'s policy and augmentation, darknet's loss"}};

@@ -166,7 +166,8 @@ TrainConfig train_config_from_json(const json& j) try {
   j.at("batch").get_to(c.batch);
   j.at("subdivisions").get_to(c.subdivisions);
   j.at("epochs").get_to(c.epochs);
-  c.optimizer = from_name(j.at("optimizer"), {OptimizerKind::sgd, OptimizerKind::adamw, OptimizerKind::muon}, "optimizer");
+  c.optimizer =
+      from_name(j.at("optimizer"), {OptimizerKind::sgd, OptimizerKind::adamw, OptimizerKind::muon}, "optimizer");
   j.at("decay").get_to(c.decay);
   j.at("momentum").get_to(c.momentum);
   j.at("beta2").get_to(c.beta2);

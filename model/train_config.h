@@ -39,7 +39,7 @@ struct TrainConfig {
   float decay = 0.02f;    // on convolution weights only
   float momentum = 0.9f;  // sgd, muon; beta1 of adamw
   float beta2 = 0.999f;   // adamw
-  float turn = 15;        // muon: a step turns a matrix by lr times this, of its length
+  float turn = 25;        // muon: a step turns a matrix by lr times this, of its length
   Schedule schedule;
   float ema = 0.99f;         // 0: off
   float bn_momentum = 0.1f;  // of batch norm's running estimates: darknet's 0.01 lags behind in a short training

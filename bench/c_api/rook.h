@@ -523,8 +523,8 @@ typedef struct rook_adamw_update_args {
 } rook_adamw_update_args;
 ROOK_API rook_status rook_adamw_update(const rook_adamw_update_args* args, rook_stream stream);
 
-/* Muon: weights [rows, cols] behind batch norm, by momentum made nearly orthogonal; a step turns them by lr lr_scale and
-   keeps their length. */
+/* Muon: weights [rows, cols] behind batch norm, by momentum made nearly orthogonal; a step turns them by lr lr_scale
+   and keeps their length. */
 typedef struct rook_muon_update_args {
   float* weights;
   const float* gradient;

@@ -1,4 +1,5 @@
-// Blocks of the result, each by one thread: a piece of the sum at a time is packed as the microkernel walks through it.
+// Blocks of the result, each by one thread: a piece of the sum at a time, of which both factors are put together first,
+// since rows that lie a power of two apart would drive each other out of the cache.
 #include "kernels/cpu/matmul.h"
 
 #include <algorithm>
@@ -13,48 +14,44 @@ namespace {
 constexpr int kColumns = 2, kRows = max_rows(kColumns);  // of the microkernel, columns in vectors
 constexpr int kWidth = kColumns * kLanes;
 constexpr std::int64_t kSide = 96;    // of a block, at most
-constexpr std::int64_t kDepth = 256;  // terms of the sum that are packed at once: both pieces stay in the caches
+constexpr std::int64_t kDepth = 128;  // terms of the sum at once: what a microkernel reads of both stays in L1
 
 constexpr std::int64_t groups_of(std::int64_t count, std::int64_t size) {
   return (count + size - 1) / size;
+}
+
+constexpr std::int64_t padded(std::int64_t count, std::int64_t size) {
+  return groups_of(count, size) * size;
 }
 
 // A side of a matrix cut into equal blocks.
 struct Cuts {
   std::int64_t extent, size;
 
-  explicit Cuts(std::int64_t whole) : extent(whole), size(groups_of(groups_of(whole, groups_of(whole, kSide)), kWidth) * kWidth) {}
+  explicit Cuts(std::int64_t whole) : extent(whole), size(padded(groups_of(whole, groups_of(whole, kSide)), kWidth)) {}
   std::int64_t count() const { return groups_of(extent, size); }
   std::int64_t begin(std::int64_t i) const { return i * size; }
   std::int64_t length(std::int64_t i) const { return std::min(size, extent - begin(i)); }
 };
 
-// Rows [0, depth) and `count` columns of `from`, as groups of `Group` columns: to [group][depth][Group], zeros behind.
-template <int Group>
-void pack(const float* from, std::int64_t pitch, std::int64_t depth, std::int64_t count, float* to) {
-  for (std::int64_t first = 0; first < count; first += Group) {
-    const std::int64_t width = std::min<std::int64_t>(Group, count - first);
-    for (std::int64_t k = 0; k < depth; ++k, to += Group) {
-      const float* const row = from + k * pitch + first;
-      if (width == Group) {
-        for (int i = 0; i < Group; ++i) to[i] = row[i];
-      } else {
-        for (int i = 0; i < Group; ++i) to[i] = i < width ? row[i] : 0;
-      }
-    }
+// `depth` rows of `count` columns, side by side and with zeros behind: to [depth][size].
+void pack(const float* from, std::int64_t pitch, std::int64_t depth, std::int64_t count, std::int64_t size, float* to) {
+  for (std::int64_t k = 0; k < depth; ++k, from += pitch, to += size) {
+    std::copy_n(from, count, to);
+    std::fill_n(to + count, size - count, 0.0f);
   }
 }
 
-// m [kRows][pitch] (+)= sum over steps a[step][row] b[step][column].
-[[gnu::noinline]] void multiply_panel(std::int64_t steps, const float* a, const float* b, bool add, float* m,
-                                      std::int64_t pitch) {
+// m [kRows][m_pitch] (+)= sum over steps a[step][row] b[step][column].
+[[gnu::noinline]] void multiply_panel(std::int64_t steps, const float* a, std::int64_t a_pitch, const float* b,
+                                      std::int64_t b_pitch, bool add, float* m, std::int64_t m_pitch) {
   Sums<MathF32, kRows, kColumns> sums;
   sums.clear();
-  for (std::int64_t step = 0; step < steps; ++step, a += kRows, b += kWidth) sums.add(a, 1, b);
+  for (std::int64_t step = 0; step < steps; ++step, a += a_pitch, b += b_pitch) sums.add(a, 1, b);
   if (add)
-    sums.add_to(m, pitch);
+    sums.add_to(m, m_pitch);
   else
-    sums.store_to(m, pitch);
+    sums.store_to(m, m_pitch);
 }
 
 // A block of the result.
@@ -63,20 +60,19 @@ struct ResultBlock {
 };
 
 // Into `out`, whose rows lie `pitch` floats apart, and which has room for whole microkernels.
-void multiply_block(const float* a, const float* b, std::int64_t m, std::int64_t n, std::int64_t k, const ResultBlock& block,
-                    float* out, std::int64_t pitch) {
+void multiply_block(const float* a, const float* b, std::int64_t m, std::int64_t n, std::int64_t k,
+                    const ResultBlock& block, float* out, std::int64_t pitch) {
   ScratchScope scratch;
-  const std::int64_t row_groups = groups_of(block.rows, kRows), column_groups = groups_of(block.columns, kWidth);
-  float* const packed_a = scratch.floats(row_groups * kRows * kDepth);
-  float* const packed_b = scratch.floats(column_groups * kWidth * kDepth);
+  const std::int64_t rows = padded(block.rows, kRows), columns = padded(block.columns, kWidth);
+  float* const packed_a = scratch.floats(rows * kDepth);
+  float* const packed_b = scratch.floats(columns * kDepth);
   for (std::int64_t first = 0; first < k; first += kDepth) {
     const std::int64_t depth = std::min(kDepth, k - first);
-    pack<kRows>(a + first * m + block.row, m, depth, block.rows, packed_a);
-    pack<kWidth>(b + first * n + block.column, n, depth, block.columns, packed_b);
-    for (std::int64_t j = 0; j < column_groups; ++j)
-      for (std::int64_t i = 0; i < row_groups; ++i)
-        multiply_panel(depth, packed_a + i * kRows * depth, packed_b + j * kWidth * depth, first > 0,
-                       out + i * kRows * pitch + j * kWidth, pitch);
+    pack(a + first * m + block.row, m, depth, block.rows, rows, packed_a);
+    pack(b + first * n + block.column, n, depth, block.columns, columns, packed_b);
+    for (std::int64_t j = 0; j < columns; j += kWidth)
+      for (std::int64_t i = 0; i < rows; i += kRows)
+        multiply_panel(depth, packed_a + i, rows, packed_b + j, columns, first > 0, out + i * pitch + j, pitch);
   }
 }
 
@@ -102,8 +98,8 @@ void multiply_transposed(const float* a, const float* b, float* c, std::int64_t 
     const auto [i, j] = mirrored ? place_in_triangle(task) : Place{task / columns.count(), task % columns.count()};
     const ResultBlock block{rows.begin(i), columns.begin(j), rows.length(i), columns.length(j)};
     ScratchScope scratch;
-    const std::int64_t pitch = groups_of(block.columns, kWidth) * kWidth;
-    float* const out = scratch.floats(groups_of(block.rows, kRows) * kRows * pitch);
+    const std::int64_t pitch = padded(block.columns, kWidth);
+    float* const out = scratch.floats(padded(block.rows, kRows) * pitch);
     multiply_block(a, b, m, n, k, block, out, pitch);
     for (std::int64_t row = 0; row < block.rows; ++row) {
       const float* const from = out + row * pitch;

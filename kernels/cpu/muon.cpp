@@ -62,7 +62,8 @@ void take_polynomial(const Workspace& w, std::int64_t side) {
   for_blocks(side * side, [&](std::int64_t first, std::int64_t count) {
     const float *gram = w.gram + first, *square = w.square + first;
     map(
-        count, [](Vec g, Vec s) { return NewtonSchulz::kB * g + NewtonSchulz::kC * s; }, w.factor + first, gram, square);
+        count, [](Vec g, Vec s) { return NewtonSchulz::kB * g + NewtonSchulz::kC * s; }, w.factor + first, gram,
+        square);
   });
   for (std::int64_t i = 0; i < side; ++i) w.factor[i * side + i] += NewtonSchulz::kA;
 }

@@ -19,7 +19,8 @@ inline const std::vector<MuonCase> kMuonCases = {
     {"wide", 13, 37},      {"tall, more iterations", 33, 10, 5}, {"a row", 1, 29},
     {"one element", 1, 1}, {"square, one iteration", 17, 17, 1}, {"a column", 21, 1}};
 // More than a block of any device.
-inline const std::vector<MuonCase> kLargeMuonCases = {{"several blocks, wide", 101, 300}, {"several blocks, tall", 270, 97}};
+inline const std::vector<MuonCase> kLargeMuonCases = {{"several blocks, wide", 101, 300},
+                                                      {"several blocks, tall", 270, 97}};
 
 // Its arrays: weights, gradient and velocity of a matrix.
 class MuonArrays {
@@ -62,7 +63,8 @@ class MuonArrays {
 
  private:
   MuonCase shape_;
-  TestArray<float> weights_{std::int64_t{shape_.rows} * shape_.cols}, gradient_{weights_.size()}, velocity_{weights_.size()};
+  TestArray<float> weights_{std::int64_t{shape_.rows} * shape_.cols}, gradient_{weights_.size()},
+      velocity_{weights_.size()};
 };
 
 inline void run_muon(const Subject& subject, MuonUpdate args) {

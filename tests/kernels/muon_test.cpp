@@ -18,7 +18,8 @@ TEST_CASE("muon_update: arguments that do not fit are errors") {
   test_muon_errors(cpu_subject());
 }
 
-// A row is a matrix of one singular value: the update is the direction of the momentum, a rotation in the plane of both.
+// A row is a matrix of one singular value: the update is the direction of the momentum, a rotation in the plane of
+// both.
 TEST_CASE("muon_update: a row, worked out by hand") {
   for (const bool reference : {false, true}) {
     float w[] = {3, 4}, v[] = {0, 0};

@@ -89,7 +89,7 @@ TEST_CASE("allocation: after the first steps a training keeps no more and takes 
     MESSAGE("skipped under the sanitizers, whose memory is their own");
     return;
   }
-  for (const OptimizerKind optimizer : {OptimizerKind::adamw, OptimizerKind::sgd}) {
+  for (const OptimizerKind optimizer : {OptimizerKind::adamw, OptimizerKind::sgd, OptimizerKind::muon}) {
     TrainConfig config = plain_config();
     config.batch = 4;
     config.subdivisions = 2;

@@ -35,7 +35,7 @@ std::vector<double> losses_on(const Backend& backend, const TrainConfig& config)
 TEST_SUITE_BEGIN("emu");
 
 TEST_CASE("emu: ten steps have the losses of the CPU" * doctest::skip(emu_backend() == nullptr)) {
-  for (const OptimizerKind optimizer : {OptimizerKind::adamw, OptimizerKind::sgd}) {
+  for (const OptimizerKind optimizer : {OptimizerKind::adamw, OptimizerKind::sgd, OptimizerKind::muon}) {
     const TrainConfig config = busy(optimizer);
     const std::vector<double> cpu = losses_on(cpu_backend(), config), emu = losses_on(*emu_backend(), config);
     REQUIRE((cpu.size() == 10 && emu.size() == 10));

@@ -36,33 +36,36 @@ constexpr const char* kFolderVariable = "ROOK_TEST_FOLDER";
 
 TEST_CASE("resume: a run that was interrupted ends in the same files as one that was not") {
   int kind = 0;
-  for (const DType precision : {DType::f32, DType::bf16})
-    for (const OptimizerKind optimizer : {OptimizerKind::adamw, OptimizerKind::sgd}) {
-      TrainConfig config = busy_config(optimizer, precision);
-      if (kind == 1) config.stages = {{.share = 0.5f, .width = 32, .height = 32}};
-      if (kind == 2) config.freeze = 2;
-      if (kind == 3) config.ema = 0;
-      CAPTURE(kind);
-      Run whole(config), repeated(config);
-      CHECK(whole.train(true).end == TrainEnd::finished);
-      repeated.train(true);
-      CHECK(repeated.last() == whole.last());
-      for (const int stop_after : {1, 5 + kind, 11}) {
-        CAPTURE(stop_after);
-        Run parts(config);
-        parts.stop_after = stop_after;
-        CHECK(parts.train(true).end == TrainEnd::interrupted);
-        CHECK(static_cast<int>(parts.steps.size()) == stop_after);
-        CHECK(parts.last() != whole.last());
-        const TrainResult result = parts.resume(true);
-        CHECK(result.end == TrainEnd::finished);
-        CHECK(result.iterations == 12);
-        CHECK(parts.last() == whole.last());
-        CHECK(load(parts.folder / "best.safetensors") == load(whole.folder / "best.safetensors"));
-        CHECK(parts.losses == whole.losses);
-      }
-      ++kind;
+  for (const auto& [precision, optimizer] : {std::pair{DType::f32, OptimizerKind::adamw},
+                                             {DType::f32, OptimizerKind::sgd},
+                                             {DType::bf16, OptimizerKind::adamw},
+                                             {DType::bf16, OptimizerKind::sgd},
+                                             {DType::f32, OptimizerKind::muon}}) {
+    TrainConfig config = busy_config(optimizer, precision);
+    if (kind == 1) config.stages = {{.share = 0.5f, .width = 32, .height = 32}};
+    if (kind == 2) config.freeze = 2;
+    if (kind == 3) config.ema = 0;
+    CAPTURE(kind);
+    Run whole(config), repeated(config);
+    CHECK(whole.train(true).end == TrainEnd::finished);
+    repeated.train(true);
+    CHECK(repeated.last() == whole.last());
+    for (const int stop_after : {1, 5 + kind, 11}) {
+      CAPTURE(stop_after);
+      Run parts(config);
+      parts.stop_after = stop_after;
+      CHECK(parts.train(true).end == TrainEnd::interrupted);
+      CHECK(static_cast<int>(parts.steps.size()) == stop_after);
+      CHECK(parts.last() != whole.last());
+      const TrainResult result = parts.resume(true);
+      CHECK(result.end == TrainEnd::finished);
+      CHECK(result.iterations == 12);
+      CHECK(parts.last() == whole.last());
+      CHECK(load(parts.folder / "best.safetensors") == load(whole.folder / "best.safetensors"));
+      CHECK(parts.losses == whole.losses);
     }
+    ++kind;
+  }
 }
 
 TEST_CASE("resume: another seed is another training") {

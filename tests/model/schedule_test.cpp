@@ -107,6 +107,7 @@ TEST_CASE("configuration: everything that differs from the defaults survives JSO
   c.decay = 0.0005f;
   c.momentum = 0.949f;
   c.beta2 = 0.99f;
+  c.turn = 7;
   c.schedule = {.policy = Policy::steps,
                 .base = 0.00261f,
                 .iterations = 6000,

@@ -20,7 +20,8 @@ TEST_CASE("cuda muon_update: as ref, matrices of several tiles" * unwatched()) {
 TEST_CASE("cuda muon_update: a step turns by its rate, keeps the length, and hears faint directions") {
   for_each_gpu([](const Gpu& gpu) { test_muon_turns(gpu_subject(gpu)); });
 }
-TEST_CASE("cuda muon_update: rests without a gradient, without weights, and after a step that was spoilt" * unwatched()) {
+TEST_CASE("cuda muon_update: rests without a gradient, without weights, and after a step that was spoilt" *
+          unwatched()) {
   for_each_gpu([](const Gpu& gpu) { test_muon_rests(gpu_subject(gpu)); });
 }
 TEST_CASE("cuda muon_update: arguments that do not fit are errors" * unwatched()) {
