@@ -63,8 +63,9 @@ TEST_CASE("multiply_transposed: the product in double, odd sizes, with and witho
     std::int64_t m, n, k;
   };
   Random random(17);
-  for (const auto& [m, n, k] : {Sizes{1, 1, 1}, {7, 33, 5}, {97, 200, 300}, {96, 32, 256}, {130, 130, 513}}) {
-    CAPTURE(m);
+  for (const Sizes& sizes : {Sizes{1, 1, 1}, {7, 33, 5}, {97, 200, 300}, {96, 32, 256}, {130, 130, 513}}) {
+    CAPTURE(sizes.m);
+    const auto [m, n, k] = sizes;
     TestArray<float> a(k * m), b(k * n), c(m * n), s(m * m);
     a.fill_uniform(random);
     b.fill_uniform(random);
