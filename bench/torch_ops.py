@@ -188,34 +188,10 @@ class Cases:
             optimizer = make(theirs)
             yield Case(op, shape, self.run(op, weights=mine, gradient=gradient, **segments, **fields), optimizer.step,
                        lambda mine=mine, theirs=theirs, step=optimizer.step: [(mine, (step(), theirs.detach())[1])])
-        yield self.muon(512, 2304)
         mine, theirs = start.clone(), start.clone()
         average = lambda: theirs.lerp_(gradient, 0.01)
         yield Case("ema_update", shape, self.run("ema_update", average=mine, value=gradient, count=count, decay=0.99), average,
                    lambda: [(mine, average())])
-
-    def muon(self, rows, cols, lr=0.05, momentum=0.9, iterations=3):
-        """PyTorch 1.13 has no Muon: the iteration as its author writes it, on the matrix itself."""
-        torch = self.torch
-        start, gradient = self.floats(rows * cols), self.floats(rows * cols)
-        mine, theirs = start.clone(), start.clone().view(rows, cols)
-        velocity = torch.zeros_like(theirs)
-
-        def step():
-            velocity.mul_(momentum).add_(gradient.view(rows, cols))
-            x = gradient.view(rows, cols) + momentum * velocity
-            x /= x.norm()
-            for _ in range(iterations):
-                gram = x @ x.T
-                x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-            length = theirs.norm()
-            theirs.sub_(x, alpha=float(lr * length / x.norm()))
-            theirs.mul_(length / theirs.norm())
-            return theirs
-
-        run = self.run("muon_update", weights=mine, gradient=gradient, velocity=torch.zeros_like(start), rows=rows, cols=cols, lr=lr,
-                       lr_scale=1.0, momentum=momentum, iterations=iterations, gradient_scale=1.0)
-        return Case("muon_update", f"{rows} x {cols}", run, step, lambda: [(mine, step().reshape(-1))])
 
     def loss(self):
         """The loss of a training step of yolov4-tiny and its gradient."""
