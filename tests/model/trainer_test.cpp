@@ -63,6 +63,35 @@ TEST_CASE("trainer: darknet's loss and SGD learn too") {
   CHECK(mean_of_last(run.losses, 5) < run.losses.front() / 2);
 }
 
+TEST_CASE("trainer: Muon turns the matrices behind batch norm, AdamW moves the rest") {
+  TrainConfig config = plain_config();
+  config.optimizer = OptimizerKind::muon;
+  config.epochs = 3;
+  config.freeze = 1;
+  Run run(config);
+  const std::vector<float> before(run.model.params->values().begin(), run.model.params->values().end());
+  run.train();
+  const Model after = to_model(read_checkpoint(run.folder / "last.safetensors"), "last", true);
+  int matrices = 0;
+  for (const Param& param : after.params->all()) {
+    if (param.spec.role != ParamRole::weights) continue;
+    CAPTURE(param.name);
+    const auto now = std::as_const(*after.params).value(param);
+    double length = 0, length_before = 0, moved = 0;
+    for (std::size_t i = 0; i < now.size(); ++i) {
+      const double was = before[static_cast<std::size_t>(param.offset) + i];
+      length_before += was * was;
+      length += double{now[i]} * now[i];
+      moved += (now[i] - was) * (now[i] - was);
+    }
+    CHECK((moved > 0) == (param.node >= config.freeze));
+    const bool same_length = std::abs(std::sqrt(length / length_before) - 1) < 1e-5;
+    CHECK(same_length == (param.node != kHeadConvolution));
+    matrices += param.spec.matrix;
+  }
+  CHECK(matrices == 4);
+}
+
 TEST_CASE("trainer: a step tells what it did") {
   TrainConfig config = plain_config();
   config.batch = 4;
