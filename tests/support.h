@@ -271,14 +271,14 @@ inline Tolerance tolerance_of(DType dtype) {
   }
 }
 
-struct Comparison {
+struct Closeness {
   bool ok = true;
   std::string message;  // the worst element, and how many were out of tolerance
 };
 
 // Compares element by element; `actual(i)`, `expected(i)` for i in [0, count), `name(i)` says which one it is.
 template <class Actual, class Expected, class Name>
-Comparison compare_elements(std::int64_t count, Actual actual, Expected expected, Name name, Tolerance tolerance) {
+Closeness compare_elements(std::int64_t count, Actual actual, Expected expected, Name name, Tolerance tolerance) {
   std::int64_t worst = -1, bad = 0;
   double worst_ratio = -1;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -298,7 +298,7 @@ Comparison compare_elements(std::int64_t count, Actual actual, Expected expected
                              count, name(worst), actual(worst), expected(worst), worst_ratio)};
 }
 
-inline Comparison compare(const TestTensor& actual, const TestTensor& expected, Tolerance tolerance) {
+inline Closeness compare(const TestTensor& actual, const TestTensor& expected, Tolerance tolerance) {
   const Tensor &a = actual, &b = expected;
   if (a.n != b.n || a.h != b.h || a.w != b.w || a.c != b.c) return {false, "shapes differ"};
   return compare_elements(
@@ -311,7 +311,7 @@ inline Comparison compare(const TestTensor& actual, const TestTensor& expected, 
 }
 
 template <class T, class U>
-Comparison compare(const TestArray<T>& actual, const TestArray<U>& expected, Tolerance tolerance) {
+Closeness compare(const TestArray<T>& actual, const TestArray<U>& expected, Tolerance tolerance) {
   if (actual.size() != expected.size()) return {false, "sizes differ"};
   return compare_elements(
       actual.size(), [&](std::int64_t i) { return static_cast<double>(actual[i]); },
@@ -322,7 +322,7 @@ Comparison compare(const TestArray<T>& actual, const TestArray<U>& expected, Tol
 // Values within tolerance, guards of both untouched.
 template <class Owner, class OtherOwner>
 void check_close(const std::string& what, const Owner& actual, const OtherOwner& expected, Tolerance tolerance) {
-  const Comparison result = compare(actual, expected, tolerance);
+  const Closeness result = compare(actual, expected, tolerance);
   CHECK_MESSAGE(result.ok, what, ": ", result.message);
   CHECK_MESSAGE(actual.guards_intact(), what, ": written outside of the tensor");
   CHECK_MESSAGE(expected.guards_intact(), what, ": the reference wrote outside of the tensor");

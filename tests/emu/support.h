@@ -14,6 +14,7 @@
 #include "kernels/emu/sanitizers.h"
 #include "kernels/launch.cuh"
 #include "kernels/shared.cuh"
+#include "tests/errors.h"
 
 namespace rook::emu::test {
 
@@ -27,13 +28,9 @@ void run(Grid grid, void (*kernel)(Parameters...), Arguments&&... arguments) {
 // The message of the Error that the launch throws; fails when it throws none.
 template <class... Parameters, class... Arguments>
 std::string error_of(Grid grid, void (*kernel)(Parameters...), Arguments&&... arguments) {
-  try {
-    run(grid, kernel, std::forward<Arguments>(arguments)...);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  FAIL("the launch threw nothing");
-  return {};
+  const std::string error = rook::test::error_of([&] { run(grid, kernel, std::forward<Arguments>(arguments)...); });
+  REQUIRE_MESSAGE(!error.empty(), "the launch threw nothing");
+  return error;
 }
 
 inline bool contains(const std::string& text, const std::string& part) {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "io/cfg.h"
+#include "tests/errors.h"
 
 namespace rook::io::fixtures {
 
@@ -41,12 +42,7 @@ inline std::string with(std::string text, std::string_view from, std::string_vie
 
 // The message of the error, or "" when there was none.
 inline std::string error_of(std::string_view text, const CfgOptions& options = {}) {
-  try {
-    (void)parse_cfg(text, "small.cfg", options);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return test::error_of([&] { (void)parse_cfg(text, "small.cfg", options); });
 }
 
 inline bool contains(std::string_view text, std::string_view part) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "tests/errors.h"
 #include "tests/io/byte_files.h"
 #include "tests/io/picture_support.h"
 
@@ -49,12 +50,7 @@ Bytes file_of(std::int32_t major, std::int32_t minor, std::int32_t revision, See
 }
 
 std::string weights_fault(const Bytes& bytes) {
-  try {
-    parse_darknet_weights(bytes, "some.weights");
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return error_of([&] { parse_darknet_weights(bytes, "some.weights"); });
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <concepts>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +15,7 @@
 
 #include "base/error.h"
 #include "io/image.h"
+#include "tests/errors.h"
 #include "tests/files.h"
 
 namespace rook::test {
@@ -59,17 +59,6 @@ inline void save(const std::filesystem::path& file, std::span<const std::uint8_t
 
 inline ByteVector load(const std::filesystem::path& file) {
   return bytes_of<ByteVector>(file);
-}
-
-// The message of the Error that `action` throws, or "" when it throws none.
-template <std::invocable Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 // Whether a message has these words, in one line.

@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "tests/errors.h"
 #include "tests/io/byte_files.h"
 #include "tests/io/picture_support.h"
 
@@ -41,12 +42,7 @@ Bytes file_of(const std::string& header, std::size_t data) {
 }
 
 std::string safetensors_fault(const Bytes& bytes) {
-  try {
-    parse_safetensors(bytes, "x.safetensors");
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return error_of([&] { parse_safetensors(bytes, "x.safetensors"); });
 }
 
 std::string text_of(const Bytes& bytes, std::size_t first, std::size_t count) {

@@ -11,7 +11,7 @@ namespace direct = rook::cpu::direct;
 
 namespace {
 
-constexpr ConvCase kCases[] = {
+constexpr ConvCase kDirectCases[] = {
     {"one pixel, one channel", 1, 1, 1, square(1, 1, 3, 2, 1)},
     {"one output", 3, 3, 3, square(17, 5, 3, 2)},
     {"one row", 1, 1, 13, square(16, 16, 3, 2, 1)},
@@ -32,22 +32,22 @@ constexpr ConvCase kCases[] = {
     {"sums that leave no room for parts", 1, 6, 6, square(480, 512, 3, 2, 1)},
 };
 
-const ConvRow kRow = with_rule(direct::conv_row(), direct::can_run);
+const ConvRow kDirectRow = with_rule(direct::conv_row(), direct::can_run);
 
 }  // namespace
 
 TEST_CASE("conv direct: agrees with the reference in all directions") {
   Random random(21);
   int ran = 0;
-  for (const ConvCase& k : kCases)
+  for (const ConvCase& k : kDirectCases)
     for (const ConvDirection direction : kDirections)
       for (const bool second : {false, true}) {  // with a bias; dgrad: adding to what is there
         const bool dgrad = direction == ConvDirection::dgrad;
         const ConvProblem problem = problem_of(k, direction, both(DType::f32), second && !dgrad);
         INFO(k.name << ": " << describe(problem));
-        ran += check_row(kRow, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
+        ran += check_row(kDirectRow, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
       }
-  CHECK(ran == 6 * static_cast<int>(std::size(kCases)));
+  CHECK(ran == 6 * static_cast<int>(std::size(kDirectCases)));
 }
 
 TEST_CASE("conv direct: activations that are a slope, and no others") {
@@ -58,7 +58,7 @@ TEST_CASE("conv direct: activations that are a slope, and no others") {
     ConvProblem problem = problem_of(shape, ConvDirection::fprop, both(DType::f32), true);
     problem.activation = static_cast<Activation>(a);
     INFO(describe(problem));
-    ran += check_row(kRow, problem, Grad::overwrite, random);
+    ran += check_row(kDirectRow, problem, Grad::overwrite, random);
   }
   CHECK(ran == 3);
 }
@@ -72,8 +72,8 @@ TEST_CASE("conv direct: the same bits with any number of threads") {
       const ConvProblem problem = problem_of(k, direction, both(DType::f32), direction == ConvDirection::wgrad);
       INFO(k.name << ": " << describe(problem));
       const Setup setup(problem, random);
-      const std::vector<double> one = with_threads(1, kRow, setup);
-      for (const int threads : {2, 3, 7}) CHECK(with_threads(threads, kRow, setup) == one);
+      const std::vector<double> one = with_threads(1, kDirectRow, setup);
+      for (const int threads : {2, 3, 7}) CHECK(with_threads(threads, kDirectRow, setup) == one);
     }
 }
 
@@ -82,7 +82,7 @@ TEST_CASE("conv direct: a NaN reaches the outputs that see it, and no others") {
   Random random(24);
   Setup setup(problem, random);
   setup.x.set((4 * 9 + 4) * 16 + 3, std::nan(""));
-  setup.run(kRow);
+  setup.run(kDirectRow);
   const std::vector<double> y = setup.y.to_doubles();
   for (int p = 0; p < problem.p(); ++p)
     for (int q = 0; q < problem.q(); ++q) {

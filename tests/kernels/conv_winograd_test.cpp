@@ -11,7 +11,7 @@ namespace winograd = rook::cpu::winograd;
 
 namespace {
 
-constexpr ConvCase kCases[] = {
+constexpr ConvCase kWinogradCases[] = {
     {"one pixel, one channel", 1, 1, 1, square(1, 1, 3, 1, 1)},
     {"one pixel", 3, 1, 1, square(17, 5, 3, 1, 1)},
     {"one row", 1, 1, 13, square(16, 16, 3, 1, 1)},
@@ -30,14 +30,14 @@ constexpr ConvCase kCases[] = {
     {"several parts of tiles", 1, 67, 71, square(20, 34, 3, 1, 1)},
 };
 
-const ConvRow kRow = with_rule(winograd::conv_row(), winograd::can_run);
+const ConvRow kWinogradRow = with_rule(winograd::conv_row(), winograd::can_run);
 
 }  // namespace
 
 TEST_CASE("conv winograd: agrees with the reference in all directions") {
   Random random(11);
   int ran_f32 = 0, ran_bf16 = 0;
-  for (const ConvCase& k : kCases)
+  for (const ConvCase& k : kWinogradCases)
     for (const Types types : kTypes)
       for (const ConvDirection direction : kDirections)
         for (const bool second : {false, true}) {  // with a bias; dgrad: adding to what is there
@@ -45,12 +45,12 @@ TEST_CASE("conv winograd: agrees with the reference in all directions") {
           const bool dgrad = direction == ConvDirection::dgrad;
           const ConvProblem problem = problem_of(k, direction, types, second && !dgrad);
           INFO(k.name << ": " << describe(problem));
-          const bool ran = check_row(kRow, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
+          const bool ran = check_row(kWinogradRow, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
           (types.x == DType::f32 ? ran_f32 : ran_bf16) += ran;
         }
-  CHECK(ran_f32 == 6 * static_cast<int>(std::size(kCases)));
+  CHECK(ran_f32 == 6 * static_cast<int>(std::size(kWinogradCases)));
   // Not every processor multiplies bf16.
-  CHECK((ran_bf16 == 0 || ran_bf16 == 8 * static_cast<int>(std::size(kCases))));
+  CHECK((ran_bf16 == 0 || ran_bf16 == 8 * static_cast<int>(std::size(kWinogradCases))));
 }
 
 TEST_CASE("conv winograd: every activation") {
@@ -61,7 +61,7 @@ TEST_CASE("conv winograd: every activation") {
       ConvProblem problem = problem_of(shape, ConvDirection::fprop, types, true);
       problem.activation = static_cast<Activation>(a);
       INFO(describe(problem));
-      CHECK((check_row(kRow, problem, Grad::overwrite, random) || types.x != DType::f32));
+      CHECK((check_row(kWinogradRow, problem, Grad::overwrite, random) || types.x != DType::f32));
     }
 }
 
@@ -75,10 +75,10 @@ TEST_CASE("conv winograd: the same bits with any number of threads") {
       for (const ConvDirection direction : kDirections) {
         const ConvProblem problem = problem_of(k, direction, types, direction == ConvDirection::wgrad);
         INFO(k.name << ": " << describe(problem));
-        if (!kRow.supports(problem)) continue;
+        if (!kWinogradRow.supports(problem)) continue;
         const Setup setup(problem, random);
-        const std::vector<double> one = with_threads(1, kRow, setup);
-        for (const int threads : {2, 3, 7}) CHECK(with_threads(threads, kRow, setup) == one);
+        const std::vector<double> one = with_threads(1, kWinogradRow, setup);
+        for (const int threads : {2, 3, 7}) CHECK(with_threads(threads, kWinogradRow, setup) == one);
       }
 }
 
@@ -87,7 +87,7 @@ TEST_CASE("conv winograd: a NaN reaches the outputs that see it, and only their 
   Random random(14);
   Setup setup(problem, random);
   setup.x.set((4 * 9 + 4) * 16 + 3, std::nan(""));
-  setup.run(kRow);
+  setup.run(kWinogradRow);
   const std::vector<double> y = setup.y.to_doubles();
   for (int p = 0; p < 9; ++p)
     for (int q = 0; q < 9; ++q) {
@@ -112,7 +112,7 @@ TEST_CASE("conv winograd: what it cannot run it refuses") {
     CHECK_FALSE(winograd::conv_row().supports(problem));
     Random random(15);
     Setup setup(problem, random);
-    CHECK_THROWS_AS(kRow.run(problem, {.x = setup.x, .y = setup.y, .weights = setup.weights.data()}, {}), Error);
+    CHECK_THROWS_AS(kWinogradRow.run(problem, {.x = setup.x, .y = setup.y, .weights = setup.weights.data()}, {}), Error);
   };
   refused([](ConvProblem& p) { p.geometry.stride_h = 2; });
   refused([](ConvProblem& p) { p.geometry.stride_w = 2; });

@@ -97,7 +97,7 @@ TEST_CASE("allocation: after the first steps a training keeps no more and takes 
     config.epochs = 1000;
     config.augment = {.scale = 0.2f, .shift = 0.1f, .flip = 0.5f, .saturation = 1.5f, .mosaic = 0.5f};
     config.mosaic_until = 1;
-    Run run(config);
+    TinyTraining run(config);
     Trainer trainer(run.model, config, run.photos, nullptr, run.options());
     for (int i = 0; i < 8; ++i) trainer.step();  // mosaics and photos alike have come by
     constexpr int kSteps = 10;
@@ -117,13 +117,13 @@ TEST_CASE("allocation: the memory of all sizes of a training is there before its
   TrainConfig config = plain_config();
   config.epochs = 1000;
   config.multi_scale = 2;
-  Run scaled(config);
+  TinyTraining scaled(config);
   config.multi_scale = 1;
   config.stages = {{.share = 0.004f, .width = 32, .height = 32},
                    {.share = 0.004f, .width = 160, .height = 160},
                    {.share = 0.004f, .width = 96, .height = 96}};
-  Run staged(config);
-  for (Run* run : {&scaled, &staged}) {
+  TinyTraining staged(config);
+  for (TinyTraining* run : {&scaled, &staged}) {
     Trainer trainer(run->model, run->config, run->photos, nullptr, run->options());
     trainer.step();
     {

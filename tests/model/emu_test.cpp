@@ -25,7 +25,7 @@ TrainConfig busy(OptimizerKind optimizer) {
 }
 
 std::vector<double> losses_on(const Backend& backend, const TrainConfig& config) {
-  Run run(config);
+  TinyTraining run(config);
   run.backend = &backend;
   run.train();
   return run.losses;
@@ -53,7 +53,7 @@ TEST_CASE("emu: the same seed gives the same weights, whatever the order of thre
   config.epochs = 4;
   for (const DType type : {DType::f32, DType::bf16}) {
     config.precision = type;
-    Run first(config), second(config);
+    TinyTraining first(config), second(config);
     first.backend = second.backend = emu_backend();
     first.train();
     emu::set_thread_order(emu::ThreadOrder::shuffled, 3);
@@ -67,7 +67,7 @@ TEST_CASE("emu: photos that do not fit are brought for each step" * doctest::ski
   TrainConfig config = busy(OptimizerKind::adamw);
   config.epochs = 6;
   REQUIRE((config.subdivisions == 2 && config.augment.mosaic > 0));
-  Run resident(config), streamed(config);
+  TinyTraining resident(config), streamed(config);
   resident.backend = streamed.backend = emu_backend();
   const DevicePhotos all(resident.photos, *emu_backend()->runtime, 0, 4);
   CHECK(all.resident());
@@ -83,7 +83,7 @@ TEST_CASE("emu: photos that do not fit are brought for each step" * doctest::ski
 TEST_CASE("emu: a training goes on to the bit" * doctest::skip(emu_backend() == nullptr)) {
   TrainConfig config = busy(OptimizerKind::adamw);
   config.epochs = 6;
-  Run whole(config), halves(config);
+  TinyTraining whole(config), halves(config);
   whole.backend = halves.backend = emu_backend();
   whole.train();
   halves.stop_after = 3;
@@ -97,7 +97,7 @@ TEST_CASE("emu: a GPU trains as well as the CPU" * doctest::skip(emu_backend() =
   config.epochs = 200;  // of one step
   double map50[2] = {};
   for (const auto& [i, backend] : {std::pair{0, &cpu_backend()}, {1, emu_backend()}}) {
-    Run run(config);
+    TinyTraining run(config);
     run.backend = backend;
     map50[i] = run.train(true).best_map50;
   }
@@ -108,7 +108,7 @@ TEST_CASE("emu: a GPU trains as well as the CPU" * doctest::skip(emu_backend() =
 
 TEST_CASE("emu: nothing is allocated on the device after the second step" * doctest::skip(emu_backend() == nullptr)) {
   TrainConfig config = busy(OptimizerKind::adamw);
-  Run run(config);
+  TinyTraining run(config);
   run.backend = emu_backend();
   TrainerOptions options = run.options();
   std::vector<std::int64_t> allocations;

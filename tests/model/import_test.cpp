@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "tests/errors.h"
 #include "tests/files.h"
 #include "tests/model/tiny.h"
 
@@ -46,12 +47,7 @@ std::vector<float> range(int first, int count) {
 }
 
 std::string message_of(const Model& model, const io::DarknetWeights& weights) {
-  try {
-    (void)import_darknet(*model.network, *model.params, weights);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return error_of([&] { (void)import_darknet(*model.network, *model.params, weights); });
 }
 
 }  // namespace

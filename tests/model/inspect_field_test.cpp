@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "tests/errors.h"
 #include "tests/model/tiny.h"
 
 using namespace rook;
@@ -110,13 +111,8 @@ void check_fields(std::string_view layers, float base, bool gaps = false) {
   CHECK(cells > 100);
 }
 
-std::string error_of(const Graph& graph, int node, Window window) {
-  try {
-    receptive_window(graph, node, window, kHeight, kWidth, Border::cut);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+std::string error_of_window(const Graph& graph, int node, Window window) {
+  return error_of([&] { receptive_window(graph, node, window, kHeight, kWidth, Border::cut); });
 }
 
 }  // namespace
@@ -173,7 +169,7 @@ TEST_CASE("receptive field: size and stride by hand") {
 TEST_CASE("receptive field: layers and cells that are not there") {
   const Model model = tiny_model("conv filters=1 size=3 pad=1");
   const Graph& graph = model.network->graph;
-  CHECK(error_of(graph, 1, {}).find("no layer 1; the network has layers 0 to 0") != std::string::npos);
-  CHECK(error_of(graph, -1, {}).find("no layer -1") != std::string::npos);
-  CHECK(error_of(graph, 0, {40, 0, 41, 0}).find("see nothing of the picture") != std::string::npos);
+  CHECK(error_of_window(graph, 1, {}).find("no layer 1; the network has layers 0 to 0") != std::string::npos);
+  CHECK(error_of_window(graph, -1, {}).find("no layer -1") != std::string::npos);
+  CHECK(error_of_window(graph, 0, {40, 0, 41, 0}).find("see nothing of the picture") != std::string::npos);
 }

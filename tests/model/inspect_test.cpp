@@ -13,6 +13,7 @@
 #include "engine/readback.h"
 #include "kernels/box.h"
 #include "model/train_step.h"
+#include "tests/errors.h"
 #include "tests/model/tiny.h"
 
 using namespace rook;
@@ -187,15 +188,6 @@ int check_page(const std::string& html) {
   });
   CHECK(!holds(html.substr(0, html.find("</style>")), "url("));
   return pictures;
-}
-
-std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "io/cfg_schema.h"
 #include "model/layers/layers.h"
 #include "model/zoo.h"
+#include "tests/errors.h"
 #include "tests/model/tiny.h"
 
 using namespace rook;
@@ -60,14 +61,10 @@ std::pair<std::int64_t, std::int64_t> counted(const Network& network) {
 }
 
 // The message of building a network, or "".
-std::string error_of(std::string_view layers, const char* net = "width=16 height=12 channels=3") {
-  try {
-    (void)build_network(tiny_cfg(layers, net));
-  } catch (const Error& error) {
-    CHECK_MESSAGE(std::string(error.what()).find('\n') == std::string::npos, error.what());
-    return error.what();
-  }
-  return "";
+std::string error_of_layers(std::string_view layers, const char* net = "width=16 height=12 channels=3") {
+  const std::string error = error_of([&] { (void)build_network(tiny_cfg(layers, net)); });
+  CHECK_MESSAGE(error.find('\n') == std::string::npos, error);
+  return error;
 }
 
 std::vector<int> head_sizes(const Network& network) {
@@ -198,58 +195,58 @@ TEST_CASE("network: pools take their own strides, -1 standing for the common one
 }
 
 TEST_CASE("network: a wrong number of filters before a head is refused with the right one") {
-  const std::string message = error_of("conv filters=255 size=1 activation=linear" + kHead);
+  const std::string message = error_of_layers("conv filters=255 size=1 activation=linear" + kHead);
   CHECK(mentions(message, "tiny.cfg:9: [yolo]"));
   CHECK(mentions(message, "filters=255, but 2 anchors x (2 classes + 5) need filters=14"));
-  CHECK(mentions(error_of("conv filters=14 size=1 | Gaussian_yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2"),
+  CHECK(mentions(error_of_layers("conv filters=14 size=1 | Gaussian_yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2"),
                  "(2 classes + 9) need filters=22"));
-  CHECK(mentions(error_of("conv filters=14 size=1 | region anchors=4,4,8,6 num=2 classes=3"),
+  CHECK(mentions(error_of_layers("conv filters=14 size=1 | region anchors=4,4,8,6 num=2 classes=3"),
                  "(3 classes + 5) need filters=16"));
 }
 
 TEST_CASE("network: heads that cannot be are refused") {
-  CHECK(mentions(error_of("yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2"),
+  CHECK(mentions(error_of_layers("yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2"),
                  "must follow a [convolutional] layer; before this one is nothing"));
-  CHECK(mentions(error_of("conv filters=14 size=1 | maxpool" + kHead), "before this one is [maxpool]"));
-  CHECK(mentions(error_of("conv filters=14 size=1" + kHead +
+  CHECK(mentions(error_of_layers("conv filters=14 size=1 | maxpool" + kHead), "before this one is [maxpool]"));
+  CHECK(mentions(error_of_layers("conv filters=14 size=1" + kHead +
                           "| conv filters=7 size=1 | yolo mask=0 anchors=4,4,8,6 num=2 classes=2" +
                           " | route layers=0 | conv filters=8 size=1 | yolo mask=0 anchors=4,4,8,6 num=2 classes=3"),
                  "differ in classes (2 and 3)"));
-  CHECK(mentions(error_of("conv filters=14 size=1 activation=linear | yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2 "
+  CHECK(mentions(error_of_layers("conv filters=14 size=1 activation=linear | yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2 "
                           "counters_per_class=1,2,3"),
                  "[yolo] has 3 counters_per_class for 2 classes"));
 }
 
 TEST_CASE("network: references to layers that are not before are refused") {
-  CHECK(mentions(error_of("conv filters=4 size=1 | route layers=1"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | route layers=1"),
                  "tiny.cfg:9: [route] layers: 1 is layer 1, and this is layer 1"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | route layers=-2"), "layers: -2 is layer -1"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | shortcut from=5"), "from: 5 is layer 5"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | conv filters=4 size=1 | sam from=0,0"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | route layers=-2"), "layers: -2 is layer -1"));
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | shortcut from=5"), "from: 5 is layer 5"));
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | conv filters=4 size=1 | sam from=0,0"),
                  "[sam] from='0,0' is not an integer"));
-  CHECK(mentions(error_of("shortcut from=0"), "[shortcut] from: 0 is layer 0"));
+  CHECK(mentions(error_of_layers("shortcut from=0"), "[shortcut] from: 0 is layer 0"));
 }
 
 TEST_CASE("network: shapes that do not fit are refused, naming the layer") {
-  CHECK(mentions(error_of("conv filters=4 size=1 | maxpool size=2 stride=2 | route layers=0,1"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | maxpool size=2 stride=2 | route layers=0,1"),
                  "2 [route] (tiny.cfg:11): joins layers of 16x12 and 8x6"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | maxpool size=2 stride=2 | shortcut from=0"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | maxpool size=2 stride=2 | shortcut from=0"),
                  "adds layers of 8x6 and 16x12"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | conv filters=5 size=1 | sam from=0"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | conv filters=5 size=1 | sam from=0"),
                  "multiplies layers of 16x12x5 and 16x12x4"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | conv filters=5 size=1 | scale_channels from=0"), "gate"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | conv filters=1 size=1 | scale_channels from=0"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | conv filters=5 size=1 | scale_channels from=0"), "gate"));
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | conv filters=1 size=1 | scale_channels from=0"),
                  "a gate of 16x12x1 does not fit the 16x12x4 it scales: with scale_wh=0 it is 1x1x4"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | avgpool | scale_channels from=0 scale_wh=1"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | avgpool | scale_channels from=0 scale_wh=1"),
                  "with scale_wh=1 it is 16x12x1"));
-  CHECK(mentions(error_of("conv filters=4 size=1 groups=2"), "groups=2 does not divide 3"));
-  CHECK(mentions(error_of("conv filters=5 size=1 | route layers=0 groups=2 group_id=1"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 groups=2"), "groups=2 does not divide 3"));
+  CHECK(mentions(error_of_layers("conv filters=5 size=1 | route layers=0 groups=2 group_id=1"),
                  "groups=2 does not divide 5 channels"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | route layers=0 groups=2 group_id=2"), "group_id=2 with groups=2"));
-  CHECK(mentions(error_of("conv filters=4 size=17"), "filter is larger than the 16x12 input"));
-  CHECK(mentions(error_of("reorg3d stride=5"), "stride=5 does not divide"));
-  CHECK(mentions(error_of("maxpool size=20 stride=1 padding=0"), "window is larger"));
-  CHECK(mentions(error_of("conv filters=10 size=1 | softmax groups=3"), "groups=3 does not divide 10 channels"));
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | route layers=0 groups=2 group_id=2"), "group_id=2 with groups=2"));
+  CHECK(mentions(error_of_layers("conv filters=4 size=17"), "filter is larger than the 16x12 input"));
+  CHECK(mentions(error_of_layers("reorg3d stride=5"), "stride=5 does not divide"));
+  CHECK(mentions(error_of_layers("maxpool size=20 stride=1 padding=0"), "window is larger"));
+  CHECK(mentions(error_of_layers("conv filters=10 size=1 | softmax groups=3"), "groups=3 does not divide 10 channels"));
 }
 
 TEST_CASE("network: every activation that a cfg may name is there, in every layer that has one") {
@@ -262,20 +259,20 @@ TEST_CASE("network: every activation that a cfg may name is there, in every laye
     CAPTURE(name);
     for (const char* layer :
          {"conv filters=4 size=1", "shortcut from=0", "sam from=0", "scale_channels from=0 scale_wh=1", "activation"})
-      CHECK(error_of(fmt::format("conv filters=1 size=1 | conv filters=1 size=1 | {} activation={}", layer, name)) ==
+      CHECK(error_of_layers(fmt::format("conv filters=1 size=1 | conv filters=1 size=1 | {} activation={}", layer, name)) ==
             "");
   }
   CHECK(count == 24);
 }
 
 TEST_CASE("network: what rook does not have is refused, naming file and line") {
-  CHECK(mentions(error_of("conv filters=4 size=1 | connected output=5"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | connected output=5"),
                  "tiny.cfg:8: [connected]: this layer type is not supported"));
-  CHECK(mentions(error_of("conv filters=4 size=1 antialiasing=1"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 antialiasing=1"),
                  "tiny.cfg:5: [convolutional]: antialiasing=1 is not supported"));
-  CHECK(mentions(error_of("conv filters=4 size=1 | shortcut from=0 weights_type=per_feature"),
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | shortcut from=0 weights_type=per_feature"),
                  "weights_type=per_feature is not supported"));
-  CHECK(mentions(error_of("maxpool maxpool_depth=1 out_channels=2"), "maxpool_depth=1 is not supported"));
-  CHECK(mentions(error_of("dropout dropblock=1"), "dropblock=1 is not supported"));
-  CHECK(error_of("conv filters=4 size=1 antialiasing=0 cbn=0") == "");
+  CHECK(mentions(error_of_layers("maxpool maxpool_depth=1 out_channels=2"), "maxpool_depth=1 is not supported"));
+  CHECK(mentions(error_of_layers("dropout dropblock=1"), "dropblock=1 is not supported"));
+  CHECK(error_of_layers("conv filters=4 size=1 antialiasing=0 cbn=0") == "");
 }

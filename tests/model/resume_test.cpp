@@ -46,13 +46,13 @@ TEST_CASE("resume: a run that was interrupted ends in the same files as one that
     if (kind == 2) config.freeze = 2;
     if (kind == 3) config.ema = 0;
     CAPTURE(kind);
-    Run whole(config), repeated(config);
+    TinyTraining whole(config), repeated(config);
     CHECK(whole.train(true).end == TrainEnd::finished);
     repeated.train(true);
     CHECK(repeated.last() == whole.last());
     for (const int stop_after : {1, 5 + kind, 11}) {
       CAPTURE(stop_after);
-      Run parts(config);
+      TinyTraining parts(config);
       parts.stop_after = stop_after;
       CHECK(parts.train(true).end == TrainEnd::interrupted);
       CHECK(static_cast<int>(parts.steps.size()) == stop_after);
@@ -70,9 +70,9 @@ TEST_CASE("resume: a run that was interrupted ends in the same files as one that
 
 TEST_CASE("resume: another seed is another training") {
   TrainConfig config = busy_config(OptimizerKind::adamw, DType::f32);
-  Run a(config);
+  TinyTraining a(config);
   config.seed = 6;
-  Run b(config);
+  TinyTraining b(config);
   a.train();
   b.train();
   CHECK(a.losses != b.losses);
@@ -82,7 +82,7 @@ TEST_CASE("resume: a training by iterations instead of epochs") {
   TrainConfig config = busy_config(OptimizerKind::sgd, DType::f32);
   config.epochs = 0;
   config.schedule.iterations = 7;
-  Run whole(config), parts(config);
+  TinyTraining whole(config), parts(config);
   whole.train();
   parts.stop_after = 3;
   parts.train();
@@ -91,31 +91,31 @@ TEST_CASE("resume: a training by iterations instead of epochs") {
 }
 
 TEST_CASE("resume: a checkpoint of something else is refused") {
-  Run run(busy_config(OptimizerKind::adamw, DType::f32));
+  TinyTraining run(busy_config(OptimizerKind::adamw, DType::f32));
   run.train(true);
   const Checkpoint last = read_checkpoint(run.folder / "last.safetensors"),
                    best = read_checkpoint(run.folder / "best.safetensors");
-  const auto message = [&](const TrainConfig& config, Run& into, const Checkpoint& checkpoint) {
+  const auto message = [&](const TrainConfig& config, TinyTraining& into, const Checkpoint& checkpoint) {
     Trainer trainer(into.model, config, into.photos, nullptr, into.options());
     return error_of([&] { trainer.resume(checkpoint); });
   };
   CHECK(message(run.config, run, last) == "");
   CHECK(says(message(run.config, run, best), "holds no state of a training"));
   CHECK(says(message(busy_config(OptimizerKind::sgd, DType::f32), run, last), "does not fit this optimizer"));
-  Run other(
+  TinyTraining other(
       run.config,
       "conv filters=24 size=3 stride=8 activation=linear | yolo mask=0,1,2 anchors=24,12,12,24,20,20 num=3 classes=3");
   CHECK(says(message(run.config, other, last), "belongs to another network"));
 }
 
-// Run in a process of its own by the test below, until it is killed.
+// TinyTraining in a process of its own by the test below, until it is killed.
 TEST_CASE("resume: child that saves all the time" * doctest::skip()) {
   const char* folder = std::getenv(kFolderVariable);
   REQUIRE(folder != nullptr);
   TrainConfig config = busy_config(OptimizerKind::adamw, DType::f32);
   config.epochs = 2e4;
   config.eval_every = 0;
-  Run run(config);
+  TinyTraining run(config);
   TrainerOptions options = run.options();
   options.folder = folder;
   options.save_every_s = 0;

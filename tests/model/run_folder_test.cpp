@@ -49,7 +49,7 @@ std::string use(const std::filesystem::path& folder) {
     (void)run.config.value("merge", std::vector<std::string>());
     const auto train = run.config.value("train", nlohmann::json::object());
     CHECK((train.value("width", 0) >= 0 && train.value("height", 0) >= 0));
-    rook::Comparison comparison;
+    Comparison comparison;
     comparison.targets = {0.5};
     comparison.runs.emplace_back().run = run;
     CHECK(!compare_html(comparison).empty());

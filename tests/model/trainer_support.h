@@ -41,8 +41,8 @@ inline TrainConfig plain_config() {
 }
 
 // A run in a folder of its own on eight photos.
-struct Run {
-  explicit Run(const TrainConfig& given, const std::string& layers = kTrainLayers)
+struct TinyTraining {
+  explicit TinyTraining(const TrainConfig& given, const std::string& layers = kTrainLayers)
       : config(given),
         photos(write_photos(folder / "photos", 8, 64), 64, 64, given.preprocess),
         model(make_model(tiny_cfg(layers, kTrainNet), kPhotoClasses, given.seed)) {}

@@ -30,7 +30,7 @@ TEST_CASE("trainer: eight photos are learnt by heart") {
     config.epochs = kSanitized ? 40 : 250;
     config.precision = precision;
     config.eval_every = 1e9;  // at the end only
-    Run run(config);
+    TinyTraining run(config);
     const TrainResult result = run.train(true);
     CHECK(result.end == TrainEnd::finished);
     CHECK(result.iterations == static_cast<std::int64_t>(config.epochs));
@@ -57,7 +57,7 @@ TEST_CASE("trainer: darknet's loss and SGD learn too") {
   config.momentum = 0.9f;
   config.schedule.base = 2e-3f;
   config.epochs = kSanitized ? 30 : 100;
-  Run run(config);
+  TinyTraining run(config);
   run.train();
   MESSAGE("darknet's loss: ", run.losses.front(), " -> ", mean_of_last(run.losses, 5));
   CHECK(mean_of_last(run.losses, 5) < run.losses.front() / 2);
@@ -68,7 +68,7 @@ TEST_CASE("trainer: Muon turns the matrices behind batch norm, AdamW moves the r
   config.optimizer = OptimizerKind::muon;
   config.epochs = 3;
   config.freeze = 1;
-  Run run(config);
+  TinyTraining run(config);
   const std::vector<float> before(run.model.params->values().begin(), run.model.params->values().end());
   run.train();
   const Model after = to_model(read_checkpoint(run.folder / "last.safetensors"), "last", true);
@@ -98,7 +98,7 @@ TEST_CASE("trainer: a step tells what it did") {
   config.subdivisions = 2;
   config.epochs = 3;
   config.schedule = {.policy = Policy::step, .base = 0.01f, .step = 2, .scale = 0.5f};
-  Run run(config);
+  TinyTraining run(config);
   run.train();
   REQUIRE(run.steps.size() == 6);
   for (std::size_t i = 0; i < 6; ++i) {
@@ -117,7 +117,7 @@ TEST_CASE("trainer: frozen layers stay as they are, to the bit, in the average t
   config.freeze = 3;
   config.decay = 0.1f;
   config.epochs = 6;
-  Run run(config);
+  TinyTraining run(config);
   randomise(*run.model.params, 3);
   const std::vector<float> before = copy_of(*run.model.params);
   run.train();
@@ -142,7 +142,7 @@ TEST_CASE("trainer: a layer's learning_rate is a factor") {
     config.epochs = 1;
     std::string layers = kTrainLayers;
     layers.insert(layers.find(" | conv filters=16"), factor);
-    Run run(config, layers);
+    TinyTraining run(config, layers);
     randomise(*run.model.params, 3);
     const std::vector<float> before = copy_of(*run.model.params);
     run.train();
@@ -168,7 +168,7 @@ TEST_CASE("trainer: sizes by stages and at random") {
   TrainConfig config = plain_config();
   config.epochs = 8;
   config.stages = {{.share = 0.25f, .width = 32, .height = 64}, {.share = 0.5f, .width = 32, .height = 32}};
-  Run staged(config);
+  TinyTraining staged(config);
   staged.train();
   std::vector<std::pair<int, int>> sizes;
   for (const StepInfo& s : staged.steps) sizes.emplace_back(s.width, s.height);
@@ -178,7 +178,7 @@ TEST_CASE("trainer: sizes by stages and at random") {
   config.multi_scale = 2;
   config.batch = 2;
   config.epochs = 50;
-  Run random(config);
+  TinyTraining random(config);
   random.train();
   std::set<int> seen;
   for (std::size_t i = 0; i < random.steps.size(); ++i) {
@@ -196,7 +196,7 @@ TEST_CASE("trainer: ends when the mAP asked for is reached, or when patience is 
   config.epochs = 1000;
   config.eval_every = 5;
   config.until_map50 = kSanitized ? 0.1 : 0.6;
-  Run reached(config);
+  TinyTraining reached(config);
   const TrainResult result = reached.train(true);
   CHECK(result.end == TrainEnd::reached);
   CHECK(result.best_map50 >= config.until_map50);
@@ -206,7 +206,7 @@ TEST_CASE("trainer: ends when the mAP asked for is reached, or when patience is 
   config.patience = 2;
   config.eval_from = 10;
   config.schedule.base = 0;
-  Run tired(config);
+  TinyTraining tired(config);
   std::vector<std::int64_t> evaluated;
   std::size_t after_best = 0;
   TrainerOptions options = tired.options();
@@ -224,7 +224,7 @@ TEST_CASE("trainer: ends when the mAP asked for is reached, or when patience is 
 TEST_CASE("trainer: a loss that is not finite ends the run, naming what it saw, and the last checkpoint stays") {
   TrainConfig config = plain_config();
   config.epochs = 3;
-  Run run(config);
+  TinyTraining run(config);
   run.train();
   const ByteVector good = run.last();
   const auto message = [&](const TrainConfig& c) {
@@ -269,7 +269,7 @@ TEST_CASE("trainer: a loss that is not finite ends the run, naming what it saw, 
 }
 
 TEST_CASE("trainer: fresh heads begin by finding nothing") {
-  Run run(plain_config());
+  TinyTraining run(plain_config());
   Trainer trainer(run.model, run.config, run.photos, nullptr, run.options());
   const std::vector<float> before = copy_of(*run.model.params);
   trainer.prepare_fresh_heads({0, 2});  // no head's
@@ -285,7 +285,7 @@ TEST_CASE("trainer: fresh heads begin by finding nothing") {
 }
 
 TEST_CASE("trainer: what cannot be trained is refused before the first step") {
-  Run run(plain_config());
+  TinyTraining run(plain_config());
   const auto message = [&](const TrainConfig& c) {
     return error_of([&] { Trainer(run.model, c, run.photos, nullptr, run.options()); });
   };

@@ -10,7 +10,7 @@ using namespace rook::test;
 
 namespace {
 
-constexpr ConvCase kCases[] = {
+constexpr ConvCase kLibraryCases[] = {
     {"1x1", 2, 13, 11, square(16, 33, 1)},
     {"1x1, many channels", 1, 7, 5, square(129, 255, 1)},
     {"3x3", 2, 13, 11, square(16, 24, 3, 1, 1)},
@@ -70,7 +70,7 @@ TEST_CASE("gpu conv: the libraries' rows agree with the reference") {
       if (row.ours()) continue;
       ran[row.name] = 0;
       CAPTURE(row.name);
-      for (const ConvCase& k : kCases)
+      for (const ConvCase& k : kLibraryCases)
         for (const DType type : {DType::f32, DType::bf16, DType::f16})
           for (const ConvDirection direction : {ConvDirection::fprop, ConvDirection::dgrad, ConvDirection::wgrad})
             for (const Activation activation :

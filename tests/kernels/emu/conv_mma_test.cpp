@@ -11,7 +11,7 @@ using namespace rook::test;
 
 namespace {
 
-constexpr ConvCase kCases[] = {
+constexpr ConvCase kMmaCases[] = {
     {"one value", 1, 1, 1, square(1, 1, 1)},
     {"a vector", 3, 1, 1, square(37, 19, 1)},
     {"pointwise", 2, 7, 5, square(24, 40, 1)},
@@ -59,19 +59,12 @@ void check_row(const ConvRow& row, const Gpu& gpu, const ConvProblem& problem, G
   check_results(ours, truth);
 }
 
-const ConvRow& row_named(const Gpu& gpu, std::string_view name) {
-  for (const ConvRow& row : gpu.ops->conv_rows())
-    if (row.name == name) return row;
-  FAIL("no row ", name);
-  return gpu.ops->conv_rows()[0];
-}
-
 }  // namespace
 
 TEST_CASE("conv mma: agrees with the reference in all directions") {
   for_each_gpu([](const Gpu& gpu) {
     Random random(1);
-    for (const ConvCase& k : kCases) {
+    for (const ConvCase& k : kMmaCases) {
       CAPTURE(k.name);
       for (const DType type : {DType::bf16, DType::f16})
         for (const ConvDirection direction : kDirections)

@@ -6,12 +6,20 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <string_view>
 
+#include "base/error.h"
 #include "tests/gpu.h"
 #include "tests/kernels/conv_shapes.h"
 #include "tests/support.h"
 
 namespace rook::test {
+
+inline const ConvRow& row_named(const Gpu& gpu, std::string_view name) {
+  for (const ConvRow& row : gpu.ops->conv_rows())
+    if (row.name == name) return row;
+  throw Error(fmt::format("no row {}", name));
+}
 
 // Outputs hold NaN, but those that are added to; weights are rounded through the type they are packed in.
 struct GpuConv {

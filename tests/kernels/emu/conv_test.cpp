@@ -34,12 +34,6 @@ std::vector<ConvRow> plain_rows(const Gpu& gpu) {
   return rows;
 }
 
-const ConvRow& row_named(const Gpu& gpu, std::string_view name) {
-  for (const ConvRow& row : gpu.ops->conv_rows())
-    if (row.name == name) return row;
-  throw Error("there is no such row");
-}
-
 // Every plain row that takes the problem; returns their names.
 std::vector<std::string> check_rows(const Gpu& gpu, const ConvProblem& problem, Grad mode, Random& random) {
   std::vector<std::string> names;
