@@ -45,7 +45,8 @@ TEST_CASE("conv winograd: agrees with the reference in all directions") {
           const bool dgrad = direction == ConvDirection::dgrad;
           const ConvProblem problem = problem_of(k, direction, types, second && !dgrad);
           INFO(k.name << ": " << describe(problem));
-          const bool ran = check_row(kWinogradRow, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
+          const bool ran =
+              check_row(kWinogradRow, problem, dgrad && second ? Grad::accumulate : Grad::overwrite, random);
           (types.x == DType::f32 ? ran_f32 : ran_bf16) += ran;
         }
   CHECK(ran_f32 == 6 * static_cast<int>(std::size(kWinogradCases)));
@@ -112,7 +113,8 @@ TEST_CASE("conv winograd: what it cannot run it refuses") {
     CHECK_FALSE(winograd::conv_row().supports(problem));
     Random random(15);
     Setup setup(problem, random);
-    CHECK_THROWS_AS(kWinogradRow.run(problem, {.x = setup.x, .y = setup.y, .weights = setup.weights.data()}, {}), Error);
+    CHECK_THROWS_AS(kWinogradRow.run(problem, {.x = setup.x, .y = setup.y, .weights = setup.weights.data()}, {}),
+                    Error);
   };
   refused([](ConvProblem& p) { p.geometry.stride_h = 2; });
   refused([](ConvProblem& p) { p.geometry.stride_w = 2; });

@@ -208,13 +208,15 @@ TEST_CASE("network: heads that cannot be are refused") {
   CHECK(mentions(error_of_layers("yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2"),
                  "must follow a [convolutional] layer; before this one is nothing"));
   CHECK(mentions(error_of_layers("conv filters=14 size=1 | maxpool" + kHead), "before this one is [maxpool]"));
-  CHECK(mentions(error_of_layers("conv filters=14 size=1" + kHead +
-                          "| conv filters=7 size=1 | yolo mask=0 anchors=4,4,8,6 num=2 classes=2" +
-                          " | route layers=0 | conv filters=8 size=1 | yolo mask=0 anchors=4,4,8,6 num=2 classes=3"),
-                 "differ in classes (2 and 3)"));
-  CHECK(mentions(error_of_layers("conv filters=14 size=1 activation=linear | yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2 "
-                          "counters_per_class=1,2,3"),
-                 "[yolo] has 3 counters_per_class for 2 classes"));
+  CHECK(mentions(
+      error_of_layers("conv filters=14 size=1" + kHead +
+                      "| conv filters=7 size=1 | yolo mask=0 anchors=4,4,8,6 num=2 classes=2" +
+                      " | route layers=0 | conv filters=8 size=1 | yolo mask=0 anchors=4,4,8,6 num=2 classes=3"),
+      "differ in classes (2 and 3)"));
+  CHECK(mentions(
+      error_of_layers("conv filters=14 size=1 activation=linear | yolo mask=0,1 anchors=4,4,8,6 num=2 classes=2 "
+                      "counters_per_class=1,2,3"),
+      "[yolo] has 3 counters_per_class for 2 classes"));
 }
 
 TEST_CASE("network: references to layers that are not before are refused") {
@@ -242,7 +244,8 @@ TEST_CASE("network: shapes that do not fit are refused, naming the layer") {
   CHECK(mentions(error_of_layers("conv filters=4 size=1 groups=2"), "groups=2 does not divide 3"));
   CHECK(mentions(error_of_layers("conv filters=5 size=1 | route layers=0 groups=2 group_id=1"),
                  "groups=2 does not divide 5 channels"));
-  CHECK(mentions(error_of_layers("conv filters=4 size=1 | route layers=0 groups=2 group_id=2"), "group_id=2 with groups=2"));
+  CHECK(mentions(error_of_layers("conv filters=4 size=1 | route layers=0 groups=2 group_id=2"),
+                 "group_id=2 with groups=2"));
   CHECK(mentions(error_of_layers("conv filters=4 size=17"), "filter is larger than the 16x12 input"));
   CHECK(mentions(error_of_layers("reorg3d stride=5"), "stride=5 does not divide"));
   CHECK(mentions(error_of_layers("maxpool size=20 stride=1 padding=0"), "window is larger"));
@@ -259,8 +262,8 @@ TEST_CASE("network: every activation that a cfg may name is there, in every laye
     CAPTURE(name);
     for (const char* layer :
          {"conv filters=4 size=1", "shortcut from=0", "sam from=0", "scale_channels from=0 scale_wh=1", "activation"})
-      CHECK(error_of_layers(fmt::format("conv filters=1 size=1 | conv filters=1 size=1 | {} activation={}", layer, name)) ==
-            "");
+      CHECK(error_of_layers(
+                fmt::format("conv filters=1 size=1 | conv filters=1 size=1 | {} activation={}", layer, name)) == "");
   }
   CHECK(count == 24);
 }
