@@ -107,7 +107,7 @@ TEST_CASE("resume: a checkpoint of something else is refused") {
   CHECK(says(message(run.config, other, last), "belongs to another network"));
 }
 
-// TinyTraining in a process of its own by the test below, until it is killed.
+// Run in a process of its own by the test below, until it is killed.
 TEST_CASE("resume: child that saves all the time" * doctest::skip()) {
   const char* folder = std::getenv(kFolderVariable);
   REQUIRE(folder != nullptr);
