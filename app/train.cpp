@@ -19,18 +19,11 @@
 #include "model/progress.h"
 #include "model/run_report.h"
 #include "model/trainer.h"
-#include "model/zoo.h"
 
 namespace fs = std::filesystem;
 
 namespace rook::app {
 namespace {
-
-// The network where none is named: with our own weights theirs.
-std::string default_network(const std::string& from) {
-  if (from != kRendered) return "yolov4-tiny";
-  return fs::path(parse_checkpoint(rendered_weights(), from).cfg_name).stem().string();
-}
 
 // A run folder that does not exist yet, and can be written: known before the first step.
 fs::path make_folder(const std::string& wanted) {
@@ -136,14 +129,22 @@ class Session {
   }
 
   void make_start(const io::Dataset& dataset) {
-    io::Cfg cfg = find_cfg(options_.arch, {.lenient = options_.lenient});
+    const LoadOptions load{.lenient = options_.lenient, .live = options_.live};
+    io::Cfg cfg = network(load);
     cfg.set_classes(static_cast<int>(dataset.classes.size()));
     config_ = options_.configure(cfg);
     model_ = make_model(cfg, dataset.classes, config_.seed);
-    start_report_ = start_from(model_, options_.from, {.lenient = options_.lenient, .live = options_.live});
+    start_report_ = start_from(model_, options_.from, load);
     for (const io::CfgWarning& warning : cfg.warnings)
       fmt::print("{}:{}: {}\n", cfg.name, warning.line, warning.message);
     fmt::print("{}\n", start_report_.text());
+  }
+
+  // --arch, else what --from brings along, else yolov4-tiny.
+  io::Cfg network(const LoadOptions& load) const {
+    if (options_.arch.empty())
+      if (const std::optional<io::Cfg> brought = network_of(options_.from, load)) return *brought;
+    return find_cfg(options_.arch.empty() ? "yolov4-tiny" : options_.arch, {.lenient = load.lenient});
   }
 
   void prepare_folder() {
@@ -157,7 +158,7 @@ class Session {
         {"valid", options_.valid},
         {"device", fmt::format("{} {}", options_.compute.backend().name, name_of(config_.precision))},
         {"started", fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(std::time(nullptr)))},
-        {"arch", options_.arch},
+        {"arch", options_.arch.empty() ? fs::path(model_.network->cfg.name).stem().string() : options_.arch},
         {"from", options_.from},
         {"classes", model_.names},
         {"cfg", model_.network->cfg.to_text()}};
@@ -262,7 +263,6 @@ void add_train(CLI::App& app) {
   CLI::App* c = app.add_subcommand("train", "train a detector");
   o->add(*c);
   c->callback([o] {
-    if (o->arch.empty()) o->arch = default_network(o->from);
     install_interrupt();
     Session(*o).run();
   });

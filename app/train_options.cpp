@@ -89,8 +89,8 @@ void TrainOptions::add(CLI::App& c) {
   data.add(c, "");
   c.add_option(
       "--arch", arch,
-      "network: a cfg file, or yolov4-tiny (default), yolov3-tiny, yolo-fastest-1.1-xl, rook-small, rook-nano; "
-      "with --from rendered rook-small");
+      "network: a cfg file, or yolov4-tiny, yolov3-tiny, yolo-fastest-1.1-xl, rook-small, rook-nano (default: that of "
+      "the run or checkpoint of --from, else yolov4-tiny)");
   c.add_option("--from", from,
                "start: FILE.weights, FILE.conv.N, a run, a checkpoint, scratch, or rendered: our own weights, trained "
                "on rendered chess photos")

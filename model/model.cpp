@@ -48,6 +48,11 @@ std::optional<Model> own_model(const std::string& what, bool live) {
   return to_model(read_checkpoint(checkpoint), checkpoint.string(), live);
 }
 
+// Whether `from` is NETWORK:FILE.weights.
+bool names_network(const std::string& from) {
+  return from.find(':') != std::string::npos && !fs::exists(from);
+}
+
 bool is_partial(const fs::path& file) {
   return file.filename().string().find(".conv.") != std::string::npos;
 }
@@ -245,6 +250,17 @@ std::string StartReport::text() const {
   return text;
 }
 
+std::optional<io::Cfg> network_of(const std::string& from, const LoadOptions& options) {
+  if (const std::optional<Model> own = own_model(from, options.live)) {
+    io::Cfg cfg = own->network->cfg;
+    cfg.sections.front().set("width", fmt::format("{}", own->network->width));
+    cfg.sections.front().set("height", fmt::format("{}", own->network->height));
+    return cfg;
+  }
+  if (names_network(from)) return find_cfg(from.substr(0, from.rfind(':')), {.lenient = options.lenient});
+  return std::nullopt;
+}
+
 StartReport start_from(Model& model, const std::string& from, const LoadOptions& options) {
   StartReport report;
   if (from == "scratch") {
@@ -253,7 +269,7 @@ StartReport start_from(Model& model, const std::string& from, const LoadOptions&
   } else {
     if (const std::optional<Model> own = own_model(from, options.live)) {
       report = copy_matching(model, *own);
-    } else if (const std::size_t colon = from.rfind(':'); colon != std::string::npos && !fs::exists(from)) {
+    } else if (names_network(from)) {
       const Model other = load_model(from, options);
       report = copy_matching(model, other);
     } else if (fs::is_regular_file(from) && (from.ends_with(".weights") || is_partial(from))) {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,10 @@ struct StartReport {
   std::vector<std::string> kept_classes, new_classes, lost_classes;
   std::string text() const;
 };
+
+// The network of what `start_from` takes, where that says which it is: a run or a checkpoint has its cfg (and the size
+// that it was trained at), NETWORK:FILE.weights names one. Nothing of darknet weights alone, and of "scratch".
+std::optional<io::Cfg> network_of(const std::string& from, const LoadOptions& options = {});
 
 // Fills the parameters of `model` from darknet weights, a run or a checkpoint, layer by layer where name and shape
 // agree

@@ -137,6 +137,10 @@ TEST_CASE("rook train: from another run, with other classes, with a list of phot
   const fs::path& data = tiny_run().data;
   append_text(folder / "list.txt", "photo-3.png\nphoto-5\n");
   Words words = train_words(data, folder / "run", "3");
+  // Network and size are those of the run.
+  const auto arch = std::find(words.begin(), words.end(), "--arch");
+  words.erase(arch, arch + 4);
+  REQUIRE(std::find(words.begin(), words.end(), "--size") == words.end());
   const Words more{"--from",       tiny_run().run.string(),
                    "--merge",      "blue=red",
                    "--train-list", (folder / "list.txt").string(),
@@ -148,6 +152,9 @@ TEST_CASE("rook train: from another run, with other classes, with a list of phot
   CHECK(shows(out, "2 keep their weights, found by name; given up: blue"));
   const Model before = load_model(tiny_run().run.string()), after = load_model((folder / "run").string());
   CHECK(after.names == std::vector<std::string>{"red", "green"});
+  CHECK(after.network->graph.size() == before.network->graph.size());
+  CHECK(after.network->width == 64);
+  CHECK(nlohmann::json::parse(text_of(folder / "run/config.json"))["arch"] == "rook-nano");
   for (const Param& param : after.params->all()) {
     if (param.node >= 4) continue;
     const auto a = std::as_const(*before.params).value(*before.params->find(param.node, param.spec.role)),
