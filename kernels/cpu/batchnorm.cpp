@@ -161,8 +161,8 @@ struct GradientTerms {
 
 // partials: [blocks, 2, width]
 template <Activation A, class T>
-void block_gradients(const RowPlan& plan, const ChannelBlocks& blocks, const BatchNormBackward& args,
-                     const Normalisation& n, float* partials) {
+void block_gradients_as(const RowPlan& plan, const ChannelBlocks& blocks, const BatchNormBackward& args,
+                        const Normalisation& n, float* partials) {
   parallel_for(blocks.blocks, plan.elements(), [&](std::int64_t b) {
     const auto range = blocks.range(b);
     float *sum = partials + b * 2 * blocks.width, *sum_with_z = sum + blocks.width;
@@ -171,6 +171,21 @@ void block_gradients(const RowPlan& plan, const ChannelBlocks& blocks, const Bat
                                     args.dy.as<T>() + range.first_row * plan.pitch(args.dy), plan.pitch(args.z),
                                     plan.pitch(args.dy), n};
     add_rows(terms, range.rows, range.width, sum, sum_with_z);
+  });
+}
+
+// visit(activation, storage) with the types of what `args` say.
+template <class Visitor>
+void with_activation_and_storage(const BatchNormBackward& args, Visitor visit) {
+  with_f32_or_bf16("batchnorm_backward", args.z.dtype, [&](auto storage) {
+    with_activation(args.activation, [&](auto activation) { visit(activation, storage); });
+  });
+}
+
+void block_gradients(const RowPlan& plan, const ChannelBlocks& blocks, const BatchNormBackward& args,
+                     const Normalisation& n, float* partials) {
+  with_activation_and_storage(args, [&](auto activation, auto storage) {
+    block_gradients_as<decltype(activation)::value, typename decltype(storage)::Type>(plan, blocks, args, n, partials);
   });
 }
 
@@ -193,8 +208,8 @@ void combine_gradients(const ChannelBlocks& blocks, const float* partials, doubl
 
 // dz = scale dv - offset - slope (z - mean), where offset and slope carry the gradient through mean and variance.
 template <Activation A, class T>
-void write_gradient(const RowPlan& plan, const BatchNormBackward& args, const Normalisation& n, const float* offset,
-                    const float* slope) {
+void write_gradient_as(const RowPlan& plan, const BatchNormBackward& args, const Normalisation& n, const float* offset,
+                       const float* slope) {
   const auto gradient = [](Vec z, Vec dy, Vec mean, Vec scale, Vec beta, Vec off, Vec slo) {
     const Vec centred = z - mean;
     return dy * dact<A>(centred * scale + beta) * scale - off - slo * centred;
@@ -205,32 +220,11 @@ void write_gradient(const RowPlan& plan, const BatchNormBackward& args, const No
   });
 }
 
-template <Activation A, class T>
-void backward(const BatchNormBackward& args) {
-  ScratchScope scratch;
-  const std::int64_t channels = args.z.c;
-  const RowPlan plan = plan_channels({&args.z, &args.dy, &args.dz});
-  const ChannelBlocks blocks = plan_blocks(plan, channels);
-  const Normalisation n = normalisation(scratch, plan, channels, args.mean, args.gamma, args.beta,
-                                        [&](std::int64_t c) { return args.inv_std[c]; });
-  float* partials = scratch.floats(blocks.blocks * 2 * blocks.width);
-  double* sums = scratch.doubles(2 * channels);
-  block_gradients<A, T>(plan, blocks, args, n, partials);
-  combine_gradients(blocks, partials, sums);
-
-  const double pixels = static_cast<double>(args.z.pixels());
-  for (std::int64_t c = 0; c < channels; ++c) {
-    args.dbeta[c] += static_cast<float>(sums[c]);
-    args.dgamma[c] += static_cast<float>(sums[channels + c] * args.inv_std[c]);
-  }
-  const float* offset = RowParameter(scratch, plan, channels).fill([&](std::int64_t c) {
-    return double{args.gamma[c]} * args.inv_std[c] * sums[c] / pixels;
+void write_gradient(const RowPlan& plan, const BatchNormBackward& args, const Normalisation& n, const float* offset,
+                    const float* slope) {
+  with_activation_and_storage(args, [&](auto activation, auto storage) {
+    write_gradient_as<decltype(activation)::value, typename decltype(storage)::Type>(plan, args, n, offset, slope);
   });
-  const float* slope = RowParameter(scratch, plan, channels).fill([&](std::int64_t c) {
-    const double inv_std = args.inv_std[c];
-    return args.gamma[c] * inv_std * inv_std * inv_std * sums[channels + c] / pixels;
-  });
-  write_gradient<A, T>(plan, args, n, offset, slope);
 }
 
 }  // namespace
@@ -275,10 +269,30 @@ void batchnorm_inference(const BatchNormInference& args, Stream) {
 
 void batchnorm_backward(const BatchNormBackward& args, Stream) {
   check_args(args);
-  with_f32_or_bf16("batchnorm_backward", args.z.dtype, [&](auto storage) {
-    with_activation(args.activation,
-                    [&](auto tag) { backward<decltype(tag)::value, typename decltype(storage)::Type>(args); });
+  ScratchScope scratch;
+  const std::int64_t channels = args.z.c;
+  const RowPlan plan = plan_channels({&args.z, &args.dy, &args.dz});
+  const ChannelBlocks blocks = plan_blocks(plan, channels);
+  const Normalisation n = normalisation(scratch, plan, channels, args.mean, args.gamma, args.beta,
+                                        [&](std::int64_t c) { return args.inv_std[c]; });
+  float* partials = scratch.floats(blocks.blocks * 2 * blocks.width);
+  double* sums = scratch.doubles(2 * channels);
+  block_gradients(plan, blocks, args, n, partials);
+  combine_gradients(blocks, partials, sums);
+
+  const double pixels = static_cast<double>(args.z.pixels());
+  for (std::int64_t c = 0; c < channels; ++c) {
+    args.dbeta[c] += static_cast<float>(sums[c]);
+    args.dgamma[c] += static_cast<float>(sums[channels + c] * args.inv_std[c]);
+  }
+  const float* offset = RowParameter(scratch, plan, channels).fill([&](std::int64_t c) {
+    return double{args.gamma[c]} * args.inv_std[c] * sums[c] / pixels;
   });
+  const float* slope = RowParameter(scratch, plan, channels).fill([&](std::int64_t c) {
+    const double inv_std = args.inv_std[c];
+    return args.gamma[c] * inv_std * inv_std * inv_std * sums[channels + c] / pixels;
+  });
+  write_gradient(plan, args, n, offset, slope);
 }
 
 std::size_t batchnorm_forward_workspace(const BatchNormForward&) {
