@@ -80,7 +80,7 @@ TEST_CASE("our own weights detect on rendered photos they never saw, and start a
   output_of({"synth", "chess", "--images", "12", "--seed", "77", "--out", set});
   const nlohmann::json report = nlohmann::json::parse(output_of(
       {"eval", "--model", "rendered", "--data", set, "--split", kSanitized ? "test" : "train", "--json", "-"}));
-  CHECK(report["map50"].get<double>() > 0.25);  // random weights: nothing
+  CHECK(report["map50"].get<double>() > 0.6);  // random weights: nothing
   const std::string start = output_of({"train", "--data", set, "--from", "rendered", "--dry-run"});
   CHECK(shows(start, "rendered: 21 layers loaded, 0 start at random"));
   CHECK(shows(start, "rook-small at 416x416"));
