@@ -114,9 +114,11 @@ Normalisation normalisation(ScratchScope& scratch, const RowPlan& plan, std::int
 }
 
 // y = act(v).
-template <Activation A, class In, class Out>
-void normalise_rows(const RowPlan& plan, const Tensor& z, const Tensor& y, const Normalisation& n) {
-  const auto value = [](Vec z_value, Vec mean, Vec scale, Vec beta) { return act<A>((z_value - mean) * scale + beta); };
+template <class Act, class In, class Out>
+void normalise_rows(Act act, const RowPlan& plan, const Tensor& z, const Tensor& y, const Normalisation& n) {
+  const auto value = [act](Vec z_value, Vec mean, Vec scale, Vec beta) {
+    return act.value((z_value - mean) * scale + beta);
+  };
   for_rows(plan, [&](std::int64_t row, std::int64_t width) {
     map(width, value, y.as<Out>() + row * plan.pitch(y), static_cast<const In*>(z.as<In>() + row * plan.pitch(z)),
         n.mean, n.scale, n.beta);
@@ -126,21 +128,23 @@ void normalise_rows(const RowPlan& plan, const Tensor& z, const Tensor& y, const
 void normalise(const char* operation, const RowPlan& plan, const Tensor& z, const Tensor& y, const Normalisation& n,
                Activation activation) {
   with_f32_or_bf16(operation, z.dtype, y.dtype, [&](auto in, auto out) {
-    with_activation(activation, [&](auto tag) {
-      normalise_rows<decltype(tag)::value, typename decltype(in)::Type, typename decltype(out)::Type>(plan, z, y, n);
+    with_activation(activation, [&](auto act) {
+      normalise_rows<decltype(act), typename decltype(in)::Type, typename decltype(out)::Type>(act, plan, z, y, n);
     });
   });
 }
 
 // dv = dy act'(v), and dv (z - mean).
-template <Activation A, class T>
+template <class Act, class T>
 struct GradientTerms {
+  Act act;
   const T* z;
   const T* dy;
   std::int64_t z_pitch, dy_pitch;
   Normalisation n;
 
   struct Column {
+    Act act;
     const T* z;
     const T* dy;
     std::int64_t z_pitch, dy_pitch;
@@ -148,28 +152,32 @@ struct GradientTerms {
     template <class Lanes>
     void add(Lanes lanes, std::int64_t row, Vec& sum, Vec& sum_with_z) const {
       const Vec centred = lanes.get(z + row * z_pitch) - mean;
-      const Vec dv = lanes.get(dy + row * dy_pitch) * dact<A>(centred * scale + beta);
+      const Vec dv = lanes.get(dy + row * dy_pitch) * act.slope(centred * scale + beta);
       sum += dv;
       sum_with_z += dv * centred;
     }
   };
   template <class Lanes>
   Column column(Lanes lanes, std::int64_t i) const {
-    return {z + i, dy + i, z_pitch, dy_pitch, lanes.get(n.mean + i), lanes.get(n.scale + i), lanes.get(n.beta + i)};
+    return {
+        act, z + i, dy + i, z_pitch, dy_pitch, lanes.get(n.mean + i), lanes.get(n.scale + i), lanes.get(n.beta + i)};
   }
 };
 
 // partials: [blocks, 2, width]
-template <Activation A, class T>
-void block_gradients_as(const RowPlan& plan, const ChannelBlocks& blocks, const BatchNormBackward& args,
+template <class Act, class T>
+void block_gradients_as(Act act, const RowPlan& plan, const ChannelBlocks& blocks, const BatchNormBackward& args,
                         const Normalisation& n, float* partials) {
   parallel_for(blocks.blocks, plan.elements(), [&](std::int64_t b) {
     const auto range = blocks.range(b);
     float *sum = partials + b * 2 * blocks.width, *sum_with_z = sum + blocks.width;
     std::fill_n(sum, 2 * blocks.width, 0.0f);
-    const GradientTerms<A, T> terms{args.z.as<T>() + range.first_row * plan.pitch(args.z),
-                                    args.dy.as<T>() + range.first_row * plan.pitch(args.dy), plan.pitch(args.z),
-                                    plan.pitch(args.dy), n};
+    const GradientTerms<Act, T> terms{act,
+                                      args.z.as<T>() + range.first_row * plan.pitch(args.z),
+                                      args.dy.as<T>() + range.first_row * plan.pitch(args.dy),
+                                      plan.pitch(args.z),
+                                      plan.pitch(args.dy),
+                                      n};
     add_rows(terms, range.rows, range.width, sum, sum_with_z);
   });
 }
@@ -177,15 +185,14 @@ void block_gradients_as(const RowPlan& plan, const ChannelBlocks& blocks, const 
 // visit(activation, storage) with the types of what `args` say.
 template <class Visitor>
 void with_activation_and_storage(const BatchNormBackward& args, Visitor visit) {
-  with_f32_or_bf16("batchnorm_backward", args.z.dtype, [&](auto storage) {
-    with_activation(args.activation, [&](auto activation) { visit(activation, storage); });
-  });
+  with_f32_or_bf16("batchnorm_backward", args.z.dtype,
+                   [&](auto storage) { with_activation(args.activation, [&](auto act) { visit(act, storage); }); });
 }
 
 void block_gradients(const RowPlan& plan, const ChannelBlocks& blocks, const BatchNormBackward& args,
                      const Normalisation& n, float* partials) {
-  with_activation_and_storage(args, [&](auto activation, auto storage) {
-    block_gradients_as<decltype(activation)::value, typename decltype(storage)::Type>(plan, blocks, args, n, partials);
+  with_activation_and_storage(args, [&](auto act, auto storage) {
+    block_gradients_as<decltype(act), typename decltype(storage)::Type>(act, plan, blocks, args, n, partials);
   });
 }
 
@@ -207,12 +214,12 @@ void combine_gradients(const ChannelBlocks& blocks, const float* partials, doubl
 }
 
 // dz = scale dv - offset - slope (z - mean), where offset and slope carry the gradient through mean and variance.
-template <Activation A, class T>
-void write_gradient_as(const RowPlan& plan, const BatchNormBackward& args, const Normalisation& n, const float* offset,
-                       const float* slope) {
-  const auto gradient = [](Vec z, Vec dy, Vec mean, Vec scale, Vec beta, Vec off, Vec slo) {
+template <class Act, class T>
+void write_gradient_as(Act act, const RowPlan& plan, const BatchNormBackward& args, const Normalisation& n,
+                       const float* offset, const float* slope) {
+  const auto gradient = [act](Vec z, Vec dy, Vec mean, Vec scale, Vec beta, Vec off, Vec slo) {
     const Vec centred = z - mean;
-    return dy * dact<A>(centred * scale + beta) * scale - off - slo * centred;
+    return dy * act.slope(centred * scale + beta) * scale - off - slo * centred;
   };
   for_rows(plan, [&](std::int64_t row, std::int64_t width) {
     map(width, gradient, args.dz.as<T>() + row * plan.pitch(args.dz), args.z.as<T>() + row * plan.pitch(args.z),
@@ -222,8 +229,8 @@ void write_gradient_as(const RowPlan& plan, const BatchNormBackward& args, const
 
 void write_gradient(const RowPlan& plan, const BatchNormBackward& args, const Normalisation& n, const float* offset,
                     const float* slope) {
-  with_activation_and_storage(args, [&](auto activation, auto storage) {
-    write_gradient_as<decltype(activation)::value, typename decltype(storage)::Type>(plan, args, n, offset, slope);
+  with_activation_and_storage(args, [&](auto act, auto storage) {
+    write_gradient_as<decltype(act), typename decltype(storage)::Type>(act, plan, args, n, offset, slope);
   });
 }
 

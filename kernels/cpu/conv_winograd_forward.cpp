@@ -105,8 +105,8 @@ void write_block(const Shape& s, const Destination& to, Activation activation, c
                  TileBlock tiles, const float* m) {
   const int columns = layout.group_columns(group);
   const std::ptrdiff_t m_point = odd_lines(std::ptrdiff_t{tiles.count()} * columns);
-  with_activation(activation, [&](auto tag) {
-    const auto finish = [](Vec value) { return act<decltype(tag)::value>(value); };
+  with_activation(activation, [&](auto act) {
+    const auto finish = [act](Vec value) { return act.value(value); };
     using Finish = decltype(finish);
     for (int j = 0; j < columns; ++j) {
       const int k = (layout.group_begin(group) + j) * kLanes;

@@ -137,7 +137,7 @@ TEST_CASE("activations: cpu formulas have float accuracy everywhere, for one flo
   for (int i = 0; i < kActivations; ++i) {
     const auto activation = static_cast<Activation>(i);
     CAPTURE(std::string(name_of(activation)));
-    cpu::with_activation(activation, [&](auto tag) {
+    visit_activation(activation, [&](auto tag) {
       constexpr Activation kActivation = decltype(tag)::value;
       for (int k = 0; k < 4000; ++k) {
         const double range = k % 4 == 0 ? 80 : k % 4 == 1 ? 10 : k % 4 == 2 ? 1 : 1e-3;
@@ -150,8 +150,10 @@ TEST_CASE("activations: cpu formulas have float accuracy everywhere, for one flo
         REQUIRE_MESSAGE(ok, "x ", x, ": ", y, " instead of ", value);
         const bool slope_ok = std::abs(dy - slope) <= 4e-6 * std::abs(slope) + 4e-7;
         REQUIRE_MESSAGE(slope_ok, "x ", x, ": slope ", dy, " instead of ", slope);
-        const cpu::Vec vector = cpu::act<kActivation>(cpu::splat<cpu::Vec>(x));
-        REQUIRE(vector[cpu::kLanes - 1] == doctest::Approx(y).epsilon(1e-6));
+        cpu::with_activation(activation, [&](const auto& act) {
+          REQUIRE(act.value(cpu::splat<cpu::Vec>(x))[cpu::kLanes - 1] == doctest::Approx(y).epsilon(1e-6));
+          REQUIRE(act.slope(cpu::splat<cpu::Vec>(x))[cpu::kLanes - 1] == doctest::Approx(dy).epsilon(1e-6));
+        });
       }
       const float nan = std::numeric_limits<float>::quiet_NaN();
       CHECK(std::isnan(cpu::act<kActivation>(nan)));
