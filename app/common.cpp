@@ -219,7 +219,7 @@ void write_text(const std::string& where, const std::string& text) {
     std::fputs(text.c_str(), stdout);
     return;
   }
-  io::write_file_atomically(where, std::as_bytes(std::span(text)));
+  io::write_file_atomically(where, text);
 }
 
 void write_json(const std::string& where, const nlohmann::json& json) {

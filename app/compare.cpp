@@ -71,7 +71,7 @@ void run(CompareFlags& o) {
   if (!o.json.empty()) write_json(o.json, to_json(comparison));
   if (o.json != "-") fmt::print("{}", to_text(comparison));
   const std::string page = compare_html(comparison);
-  io::write_file_atomically(o.out, std::as_bytes(std::span(page)));
+  io::write_file_atomically(o.out, page);
   if (o.json != "-") fmt::print("\npage: {}\n", o.out);
 }
 

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <string>
 
 #include "base/error.h"
@@ -28,7 +27,7 @@ class MetricsFile {
       if (json.is_object() && number_of(json, "iteration").value_or(0) <= static_cast<double>(iteration))
         kept += line + "\n";
     }
-    io::write_file_atomically(file, std::as_bytes(std::span(kept)));
+    io::write_file_atomically(file, kept);
     file_ = std::fopen(file.c_str(), "a");
     if (!file_) throw Error(fmt::format("{}: cannot be written", file.string()));
   }

@@ -105,7 +105,7 @@ void convert(const std::string& from, const std::string& to, const LoadOptions& 
   // A .weights file has no cfg in it: it stands beside it.
   const std::string text = model.network->cfg.to_text();
   const std::string cfg = std::filesystem::path(to).replace_extension(".cfg").string();
-  io::write_file_atomically(cfg, std::as_bytes(std::span(text)));
+  io::write_file_atomically(cfg, text);
   fmt::print("{} written (the network of these weights)\n", cfg);
 }
 

@@ -108,4 +108,14 @@ void write_file_atomically(const fs::path& file, std::span<const std::byte> byte
   sync_folder(folder);
 }
 
+void write_file_atomically(const fs::path& file, const std::string& text) {
+  write_file_atomically(file, std::as_bytes(std::span(text)));
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code failure;
+  fs::create_directories(folder, failure);
+  if (failure) throw Error(fmt::format("{}: cannot be made: {}", folder.string(), failure.message()));
+}
+
 }  // namespace rook::io

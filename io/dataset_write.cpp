@@ -12,6 +12,7 @@
 #include <pugixml.hpp>
 
 #include "base/error.h"
+#include "io/atomic_file.h"
 
 namespace rook::io {
 
@@ -25,12 +26,6 @@ struct Item {
   std::string name;
 };
 using Items = std::vector<Item>;
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw Error(fmt::format("{}: cannot be made: {}", folder.string(), error.message()));
-}
 
 void write_text(const fs::path& file, const std::string& text) {
   std::ofstream out(file, std::ios::binary);

@@ -17,16 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void make_folder(const fs::path& folder) {
-  std::error_code failure;
-  fs::create_directories(folder, failure);
-  if (failure) throw Error(fmt::format("{}: cannot be made: {}", folder.string(), failure.message()));
-}
-
-void write_text(const fs::path& file, const std::string& text) {
-  write_file_atomically(file, std::as_bytes(std::span(text)));
-}
-
 // Nobody writes into it by mistake: not an editor, and not through a name that shares its bytes.
 void make_read_only(const fs::path& file) {
   ::chmod(file.c_str(), S_IRUSR | S_IRGRP | S_IROTH);
@@ -123,7 +113,7 @@ void Store::write(const StoredSet& set) const {
   const fs::path file = folder_of(set.name) / kManifestFile;
   const std::string text = to_manifest(set);
   parse_set(text, file.string());  // what could not be read again is not written
-  write_text(file, text);
+  write_file_atomically(file, text);
 }
 
 void Store::write(const StoredVersion& version) const {
@@ -132,7 +122,7 @@ void Store::write(const StoredVersion& version) const {
   const std::string text = to_manifest(version);
   parse_version(text, (folder / kManifestFile).string());
   make_folder(folder);
-  write_text(folder / kManifestFile, text);
+  write_file_atomically(folder / kManifestFile, text);
   make_read_only(folder / kManifestFile);
 }
 

@@ -217,7 +217,7 @@ void save_conv_cache(const fs::path& file, const ConvCacheKey& key, const std::v
     if (code)
       throw Error(fmt::format("{}: the folder cannot be made: {}", file.parent_path().string(), code.message()));
   }
-  io::write_file_atomically(file, std::as_bytes(std::span(text)));
+  io::write_file_atomically(file, text);
 }
 
 }  // namespace rook

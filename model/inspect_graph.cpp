@@ -12,7 +12,7 @@
 namespace rook {
 namespace {
 
-constexpr double kWidth = 1120, kLeft = 64, kRight = 12, kTop = 26, kLane = 58, kBottom = 34;
+constexpr double kGraphWidth = 1120, kGraphLeft = 64, kGraphRight = 12, kGraphTop = 26, kLane = 58, kGraphBottom = 34;
 
 struct Kind {
   const char* name;
@@ -35,20 +35,20 @@ class Drawing {
   explicit Drawing(const NetworkFacts& facts) : facts_(facts) {
     grids_.insert({-facts.width, -facts.height});
     for (const LayerFacts& layer : facts.layers) grids_.insert(grid_of(layer));
-    step_ = (kWidth - kLeft - kRight) / static_cast<double>(facts.layers.size() + 1);
-    height_ = kTop + kLane * static_cast<double>(grids_.size() - 1) + kBottom;
+    step_ = (kGraphWidth - kGraphLeft - kGraphRight) / static_cast<double>(facts.layers.size() + 1);
+    height_ = kGraphTop + kLane * static_cast<double>(grids_.size() - 1) + kGraphBottom;
   }
 
   std::string svg() const {
     std::string svg = fmt::format(
-        "<svg class=\"graph\" role=\"img\" aria-label=\"which layer reads which\" viewBox=\"0 0 {} {:.0f}\">", kWidth,
-        height_);
+        "<svg class=\"graph\" role=\"img\" aria-label=\"which layer reads which\" viewBox=\"0 0 {} {:.0f}\">",
+        kGraphWidth, height_);
     for (const auto& grid : grids_) {
       const double y = lane(grid);
       svg += fmt::format(
           "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"end\" "
           "x=\"{3}\" y=\"{4:.1f}\">{5}x{6}</text>",
-          kLeft, kWidth - kRight, y, kLeft - 8, y + 4, -grid.first, -grid.second);
+          kGraphLeft, kGraphWidth - kGraphRight, y, kGraphLeft - 8, y + 4, -grid.first, -grid.second);
     }
     for (int i = 0; i < count(); ++i)
       for (const int input : facts_.layers[static_cast<std::size_t>(i)].inputs) svg += edge(input, i);
@@ -62,9 +62,9 @@ class Drawing {
   static Grid grid_of(const LayerFacts& layer) { return {-layer.output.w, -layer.output.h}; }
   int count() const { return static_cast<int>(facts_.layers.size()); }
   double lane(const Grid& grid) const {
-    return kTop + kLane * static_cast<double>(std::distance(grids_.begin(), grids_.find(grid)));
+    return kGraphTop + kLane * static_cast<double>(std::distance(grids_.begin(), grids_.find(grid)));
   }
-  double x(int node) const { return kLeft + step_ * (node + 1.5); }
+  double x(int node) const { return kGraphLeft + step_ * (node + 1.5); }
   double y(int node) const {
     return lane(node < 0 ? Grid{-facts_.width, -facts_.height}
                          : grid_of(facts_.layers[static_cast<std::size_t>(node)]));

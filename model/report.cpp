@@ -201,7 +201,7 @@ std::string report_html(const ReportInput& input) {
 
 void write_report(const std::filesystem::path& file, const ReportInput& input) {
   const std::string html = report_html(input);
-  io::write_file_atomically(file, std::as_bytes(std::span(html)));
+  io::write_file_atomically(file, html);
 }
 
 }  // namespace rook

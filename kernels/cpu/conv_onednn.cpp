@@ -361,13 +361,13 @@ std::string version() {
   return fmt::format("oneDNN {}.{}.{}", v->major, v->minor, v->patch);
 }
 
-constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
-                                         .supports = supports,
-                                         .workspace = workspace,
-                                         .packed_bytes = packed_bytes,
-                                         .pack = pack,
-                                         .run = run,
-                                         .version = version}}};
+constexpr std::array<ConvRow, 1> kOneDnnRow{{{.name = "onednn",
+                                              .supports = supports,
+                                              .workspace = workspace,
+                                              .packed_bytes = packed_bytes,
+                                              .pack = pack,
+                                              .run = run,
+                                              .version = version}}};
 
 }  // namespace
 
@@ -376,7 +376,7 @@ constexpr std::array<ConvRow, 1> kRows{{{.name = "onednn",
 std::span<const ConvRow> conv_rows() {
   static const auto rows = [] {
     std::vector<ConvRow> all{winograd::conv_row(), direct::conv_row()};
-    all.insert(all.end(), kRows.begin(), kRows.end());
+    all.insert(all.end(), kOneDnnRow.begin(), kOneDnnRow.end());
     all.push_back(sliced::conv_row());
     const auto last = ref::conv_rows();
     all.insert(all.end(), last.begin(), last.end());

@@ -11,7 +11,7 @@
 namespace rook::cpu {
 namespace {
 
-constexpr int kColumns = 2, kRows = max_rows(kColumns);  // of the microkernel, columns in vectors
+constexpr int kColumns = 2, kTileRows = max_rows(kColumns);  // of the microkernel, columns in vectors
 constexpr int kWidth = kColumns * kLanes;
 constexpr std::int64_t kSide = 96;    // of a block, at most
 constexpr std::int64_t kDepth = 128;  // terms of the sum at once: what a microkernel reads of both stays in L1
@@ -42,10 +42,10 @@ void pack(const float* from, std::int64_t pitch, std::int64_t depth, std::int64_
   }
 }
 
-// m [kRows][m_pitch] (+)= sum over steps a[step][row] b[step][column].
+// m [kTileRows][m_pitch] (+)= sum over steps a[step][row] b[step][column].
 [[gnu::noinline]] void multiply_panel(std::int64_t steps, const float* a, std::int64_t a_pitch, const float* b,
                                       std::int64_t b_pitch, bool add, float* m, std::int64_t m_pitch) {
-  Sums<MathF32, kRows, kColumns> sums;
+  Sums<MathF32, kTileRows, kColumns> sums;
   sums.clear();
   for (std::int64_t step = 0; step < steps; ++step, a += a_pitch, b += b_pitch) sums.add(a, 1, b);
   if (add)
@@ -63,7 +63,7 @@ struct ResultBlock {
 void multiply_block(const float* a, const float* b, std::int64_t m, std::int64_t n, std::int64_t k,
                     const ResultBlock& block, float* out, std::int64_t pitch) {
   ScratchScope scratch;
-  const std::int64_t rows = padded(block.rows, kRows), columns = padded(block.columns, kWidth);
+  const std::int64_t rows = padded(block.rows, kTileRows), columns = padded(block.columns, kWidth);
   float* const packed_a = scratch.floats(rows * kDepth);
   float* const packed_b = scratch.floats(columns * kDepth);
   for (std::int64_t first = 0; first < k; first += kDepth) {
@@ -71,7 +71,7 @@ void multiply_block(const float* a, const float* b, std::int64_t m, std::int64_t
     pack(a + first * m + block.row, m, depth, block.rows, rows, packed_a);
     pack(b + first * n + block.column, n, depth, block.columns, columns, packed_b);
     for (std::int64_t j = 0; j < columns; j += kWidth)
-      for (std::int64_t i = 0; i < rows; i += kRows)
+      for (std::int64_t i = 0; i < rows; i += kTileRows)
         multiply_panel(depth, packed_a + i, rows, packed_b + j, columns, first > 0, out + i * pitch + j, pitch);
   }
 }
@@ -99,7 +99,7 @@ void multiply_transposed(const float* a, const float* b, float* c, std::int64_t 
     const ResultBlock block{rows.begin(i), columns.begin(j), rows.length(i), columns.length(j)};
     ScratchScope scratch;
     const std::int64_t pitch = padded(block.columns, kWidth);
-    float* const out = scratch.floats(padded(block.rows, kRows) * pitch);
+    float* const out = scratch.floats(padded(block.rows, kTileRows) * pitch);
     multiply_block(a, b, m, n, k, block, out, pitch);
     for (std::int64_t row = 0; row < block.rows; ++row) {
       const float* const from = out + row * pitch;

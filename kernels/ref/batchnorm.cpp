@@ -7,18 +7,6 @@
 #include "kernels/ref/element.h"
 
 namespace rook::ref {
-namespace {
-
-// Calls visit(n, y, x) for every pixel.
-template <class Visit>
-void for_each_pixel(const Tensor& t, Visit visit) {
-  for (int n = 0; n < t.n; ++n)
-    for (int y = 0; y < t.h; ++y)
-      for (int x = 0; x < t.w; ++x) visit(n, y, x);
-}
-
-}  // namespace
-
 void batchnorm_forward(const BatchNormForward& args, Stream) {
   check_args(args);
   const Elements z(args.z), y(args.y);

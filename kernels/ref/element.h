@@ -52,13 +52,20 @@ class Elements {
   Tensor t_;
 };
 
+// Calls visit(n, y, x) for every pixel.
+template <class Visit>
+void for_each_pixel(const Tensor& t, Visit visit) {
+  for (int n = 0; n < t.n; ++n)
+    for (int y = 0; y < t.h; ++y)
+      for (int x = 0; x < t.w; ++x) visit(n, y, x);
+}
+
 // Calls visit(n, y, x, c) for every element.
 template <class Visit>
 void for_each_element(const Tensor& t, Visit visit) {
-  for (int n = 0; n < t.n; ++n)
-    for (int y = 0; y < t.h; ++y)
-      for (int x = 0; x < t.w; ++x)
-        for (int c = 0; c < t.c; ++c) visit(n, y, x, c);
+  for_each_pixel(t, [&](int n, int y, int x) {
+    for (int c = 0; c < t.c; ++c) visit(n, y, x, c);
+  });
 }
 
 }  // namespace rook::ref

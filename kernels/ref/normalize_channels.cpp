@@ -40,13 +40,6 @@ Pixel pixel_of(const Elements& x, int channels, int n, int h, int row, ChannelNo
   return p;
 }
 
-template <class Visit>
-void for_each_pixel(const Tensor& t, Visit visit) {
-  for (int n = 0; n < t.n; ++n)
-    for (int h = 0; h < t.h; ++h)
-      for (int w = 0; w < t.w; ++w) visit(n, h, w);
-}
-
 }  // namespace
 
 void normalize_channels_forward(const NormalizeChannelsForward& args, Stream) {

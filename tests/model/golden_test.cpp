@@ -113,21 +113,21 @@ struct Tie {
 void compare_detections(const std::vector<Detection>& found, const nlohmann::json& golden, const io::Image& photo,
                         const std::vector<std::string>& names, const std::vector<Tie>& ties) {
   REQUIRE(found.size() == golden.size());
-  std::set<std::size_t> taken;
+  std::set<std::size_t> matched;
   for (const auto& expected : golden) {
     const auto b = expected["box_xywh_px"].get<std::vector<int>>();
     const Box box{b[0], b[1], b[2], b[3]};
     std::size_t best = found.size();
     double best_iou = -1;
     for (std::size_t i = 0; i < found.size(); ++i)
-      if (!taken.contains(i) && names[static_cast<std::size_t>(found[i].cls)] == expected["class"] &&
+      if (!matched.contains(i) && names[static_cast<std::size_t>(found[i].cls)] == expected["class"] &&
           iou(pixels_of(found[i], photo), box) > best_iou) {
         best = i;
         best_iou = iou(pixels_of(found[i], photo), box);
       }
     INFO(expected.dump());
     REQUIRE(best < found.size());
-    taken.insert(best);
+    matched.insert(best);
     const Box ours = pixels_of(found[best], photo);
     INFO("ours: score ", found[best].score, " at ", ours.left, " ", ours.top, " ", ours.width, " ", ours.height);
     CHECK(std::abs(found[best].score - expected["score"].get<double>()) <= 0.01);
