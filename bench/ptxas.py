@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMPILING = re.compile(r"Compiling entry function '(\w+)' for '(sm_\w+)'")
 STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers")
@@ -20,16 +21,37 @@ SHARED = re.compile(r"(\d+) bytes smem")
 
 
 def demangled(names):
-    """Kernel names without their namespaces, template arguments and parameters."""
     result = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
-    return dict(zip(names, map(short, result.stdout.splitlines())))
+    return dict(zip(names, result.stdout.splitlines()))
 
 
 def short(name):
+    """A kernel's name without its namespaces, template arguments and parameters."""
     name = re.sub(r"\(anonymous namespace\)::|rook::cuda::", "", name)
     name = name.removeprefix("void ")
     end = min((name.index(c) for c in "<(" if c in name), default=len(name))
     return name[:end]
+
+
+class Files:
+    """Which .cu file a kernel is of, where several were compiled as one (cmake/cuda.cmake)."""
+
+    def __init__(self, build):
+        self.groups = {}
+        for group in pathlib.Path(build).glob("cuda/group_*.cu"):
+            files = re.findall(r'#include "(.*)"', group.read_text())
+            self.groups[group.name] = {pathlib.Path(f).name: (ROOT / f).read_text() for f in files}
+
+    def of(self, compiled, kernel):
+        """`compiled`, or the file in it that defines the kernel or what the kernel is a template of."""
+        if compiled not in self.groups:
+            return compiled
+        for word in re.findall(r"\w+", kernel):
+            definition = re.compile(rf"^(?:struct|class) (?:alignas\(\w+\) )?{word}\b|__global__[^;{{]*\b{word}\(", re.M)
+            for file, text in self.groups[compiled].items():
+                if definition.search(text):
+                    return file
+        sys.exit(f"ptxas.py: none of {', '.join(self.groups[compiled])} defines {kernel}")
 
 
 def read(build):
@@ -55,9 +77,11 @@ def read(build):
                 entry["shared"] = int(shared[1]) if shared else 0
                 entry = None
     names = demangled(sorted({e["name"] for e in entries}))
+    files = Files(build)
     table = {}
     for e in entries:
-        cell = table.setdefault((e["file"], names[e["name"]]), {}).setdefault(
+        name = names[e["name"]]
+        cell = table.setdefault((files.of(e["file"], name), short(name)), {}).setdefault(
             e["arch"], {"instances": 0, "registers": 0, "shared": 0, "stack": 0, "spills": 0})
         cell["instances"] += 1
         for key in ("registers", "shared", "stack", "spills"):

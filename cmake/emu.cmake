@@ -11,14 +11,23 @@ if(ROOK_EMU)
       set_source_files_properties(${wrapper} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     endif()
   endforeach()
+
+  function(emu_library name)
+    add_library(${name} STATIC ${emu_sources} ${emu_machine})
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ${ROOK_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+    target_include_directories(${name} BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/emu/include)
+    target_link_libraries(${name} PUBLIC rook_kernels Boost::context)
+    target_compile_options(${name} PRIVATE -Wno-unknown-pragmas)  # "unroll" is nvcc's
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      # False alarms where a vector of values is filled through a reference to an array.
+      target_compile_options(${name} PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized)
+    endif()
+  endfunction()
+
   file(GLOB emu_machine CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/emu/*.cpp)
-  add_library(rook_emu STATIC ${emu_sources} ${emu_machine})
-  set_target_properties(rook_emu PROPERTIES UNITY_BUILD ${ROOK_UNITY} UNITY_BUILD_BATCH_SIZE 6)
-  target_include_directories(rook_emu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/emu/include)
-  target_link_libraries(rook_emu PUBLIC rook_kernels Boost::context PRIVATE rook_watched)
-  target_compile_options(rook_emu PRIVATE -Wno-unknown-pragmas)  # "unroll" is nvcc's
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # False alarms where a vector of values is filled through a reference to an array.
-    target_compile_options(rook_emu PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized)
+  emu_library(rook_emu)
+  if(ROOK_SANITIZE_THREADS)
+    emu_library(rook_emu_watched)
+    target_link_libraries(rook_emu_watched PRIVATE rook_watched)
   endif()
 endif()
