@@ -218,7 +218,8 @@ class Session {
                      {"f1", e.f1},
                      {"seconds", seconds()}});
     progress_.evaluated(info.epoch, e.map50, e.map50_95, info.best);
-    if (config_.until_map50 > 0 && e.map50 >= config_.until_map50 && reached_s_ == 0) reached_s_ = seconds();
+    if (config_.until_map50 > 0 && info.best && e.map50 >= config_.until_map50 && reached_s_ == 0)
+      reached_s_ = seconds();
   }
 
   void finish(Trainer& trainer, const TrainResult& result) {

@@ -78,7 +78,9 @@ void add_recipe_options(CLI::App& c, TrainOptions& o) {
   c.add_option("--mosaic-until", o.mosaic_until, "share of the training after which there are none");
   c.add_option("--eval-every", o.eval_every, "epochs between evaluations");
   c.add_option("--eval-from", o.eval_from, "epochs before the first evaluation");
-  c.add_option("--until", o.until, "stop when the validation reaches it: map50=0.985");
+  c.add_option("--best", o.best, "the best checkpoint is that of the highest map50 (default) or map50_95")
+      ->check(CLI::IsMember({"map50", "map50_95"}));
+  c.add_option("--until", o.until, "stop when the best checkpoint reaches it on the validation photos: map50=0.985");
   c.add_option("--patience", o.patience, "stop after so many evaluations without a better one");
   c.add_option("--seed", o.seed, "of everything random");
 }
@@ -146,6 +148,7 @@ TrainConfig TrainOptions::configure(const io::Cfg& cfg) const {
   if (optimizer == "muon") c.optimizer = OptimizerKind::muon;
   if (!loss.empty()) set_loss(c, loss);
   if (!stages.empty()) c.stages = stages_of(stages);
+  if (!best.empty()) c.best_by = best == "map50" ? BestBy::map50 : BestBy::map50_95;
   if (!until.empty()) c.until_map50 = until_of(until);
   c.precision = compute.dtype(true);
   return c;

@@ -18,7 +18,7 @@ struct TrainOptions {
   DataOptions data;
   ComputeOptions compute;
   std::string arch, from = "scratch", recipe, out, train_list, resume, optimizer, loss, policy, stages;
-  std::string valid = "valid", until;
+  std::string valid = "valid", best, until;
   bool lenient = false, live = false, dry_run = false;
   std::optional<double> epochs, eval_every, eval_from;
   std::optional<float> lr, decay, momentum, ema, clip, mosaic, mosaic_until, multi_scale, box_weight, turn;

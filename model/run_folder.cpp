@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "model/report_html.h"
+#include "model/train_config.h"
 
 namespace fs = std::filesystem;
 
@@ -120,19 +121,21 @@ RunSummary summarise(const Run& run) {
   s.device = text_of(run.config, "device");
   s.start = start_of(run);
   const auto train = run.config.find("train");
+  bool by_map50 = true;
   if (train != run.config.end()) {
     s.recipe = text_of(*train, "recipe");
     s.of = number_of(*train, "epochs").value_or(0);
+    by_map50 = text_of(*train, "best_by") != rook::name_of(BestBy::map50_95);
   }
   for (const nlohmann::json& line : run.metrics) {
     s.epochs = std::max(s.epochs, number_of(line, "epoch").value_or(0));
     s.minutes = std::max(s.minutes, number_of(line, "seconds").value_or(0) / 60);
     if (!is_evaluation(line)) continue;
-    const double map50 = *number_of(line, "map50");
-    if (s.evaluated && map50 <= s.map50) continue;
+    const double map50 = *number_of(line, "map50"), map50_95 = number_of(line, "map50_95").value_or(0);
+    if (s.evaluated && (by_map50 ? map50 <= s.map50 : map50_95 <= s.map50_95)) continue;
     s.evaluated = true;
     s.map50 = map50;
-    s.map50_95 = number_of(line, "map50_95").value_or(0);
+    s.map50_95 = map50_95;
     s.precision = number_of(line, "precision").value_or(0);
     s.recall = number_of(line, "recall").value_or(0);
     s.best_epoch = number_of(line, "epoch").value_or(0);

@@ -29,7 +29,7 @@ struct RunSummary {
   std::string start;          // "2025-01-31 14:05"
   double epochs = 0, of = 0;  // done, and planned
   double minutes = 0;         // from the start to the last line of the metrics
-  bool evaluated = false;     // the following hold, of the evaluation with the highest mAP50
+  bool evaluated = false;     // the following hold, of the evaluation that the best checkpoint is of
   double map50 = 0, map50_95 = 0, precision = 0, recall = 0, best_epoch = 0;
 };
 

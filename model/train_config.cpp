@@ -77,6 +77,10 @@ void check_ranges(const TrainConfig& c) {
 
 }  // namespace
 
+const char* name_of(BestBy by) {
+  return by == BestBy::map50 ? "map50" : "map50_95";
+}
+
 json to_json(const TrainConfig& c) {
   json stages = json::array();
   for (const SizeStage& stage : c.stages)
@@ -145,6 +149,7 @@ json to_json(const TrainConfig& c) {
           {"max_truths", c.max_truths},
           {"eval_every", c.eval_every},
           {"eval_from", c.eval_from},
+          {"best_by", rook::name_of(c.best_by)},
           {"until_map50", c.until_map50},
           {"patience", c.patience},
           {"seed", c.seed},
@@ -227,6 +232,8 @@ TrainConfig train_config_from_json(const json& j) try {
   j.at("max_truths").get_to(c.max_truths);
   j.at("eval_every").get_to(c.eval_every);
   j.at("eval_from").get_to(c.eval_from);
+  if (const auto by = j.find("best_by"); by != j.end())  // of older runs it was mAP50
+    c.best_by = from_name(*by, {BestBy::map50, BestBy::map50_95}, "best_by");
   j.at("until_map50").get_to(c.until_map50);
   j.at("patience").get_to(c.patience);
   j.at("seed").get_to(c.seed);

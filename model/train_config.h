@@ -29,6 +29,11 @@ struct LossWeights {
   BoxLoss box_loss = BoxLoss::ciou;
 };
 
+// What of an evaluation makes a checkpoint the best: mAP50 is soon as high as it gets where objects are easy, and says
+// nothing of boxes that go on getting tighter.
+enum class BestBy { map50, map50_95 };
+const char* name_of(BestBy by);
+
 struct TrainConfig {
   std::string recipe = "transfer";
   int width = 0, height = 0;  // of the network; 0: as the cfg says
@@ -55,9 +60,10 @@ struct TrainConfig {
   float multi_scale = 1;          // darknet's random: sizes up to this factor larger and smaller
   Preprocess preprocess{.resampling = Resampling::area, .fit = Fit::stretch};
   int max_truths = 200;
-  double eval_every = 1;   // epochs
-  double eval_from = 0;    // epochs before the first evaluation
-  double until_map50 = 0;  // stop when the evaluation reaches it; 0: never
+  double eval_every = 1;  // epochs
+  double eval_from = 0;   // epochs before the first evaluation
+  BestBy best_by = BestBy::map50;
+  double until_map50 = 0;  // stop when the best checkpoint has it; 0: never
   int patience = 0;        // stop after so many evaluations without a better one; 0: never
   std::uint64_t seed = 1;
   DType precision = DType::f32;

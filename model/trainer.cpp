@@ -237,7 +237,8 @@ void Trainer::evaluate_now() {
                 .evaluation = {}};
   info.evaluation = evaluate(detect_all(*valid_), model_.names);
   info.evaluation.preprocess = to_text(config_.preprocess);
-  info.best = info.evaluation.map50 > result_.best_map50;
+  info.best = config_.best_by == BestBy::map50 ? info.evaluation.map50 > result_.best_map50
+                                               : info.evaluation.map50_95 > result_.best_map50_95;
   if (info.best) {
     result_.best_map50 = info.evaluation.map50;
     result_.best_map50_95 = info.evaluation.map50_95;

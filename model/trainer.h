@@ -53,7 +53,7 @@ enum class TrainEnd { finished, reached, patience, interrupted };
 struct TrainResult {
   TrainEnd end = TrainEnd::finished;
   std::int64_t iterations = 0;
-  double best_map50 = -1, best_map50_95 = 0;
+  double best_map50 = -1, best_map50_95 = -1;
   double best_epoch = 0;
 };
 

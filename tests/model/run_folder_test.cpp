@@ -134,3 +134,23 @@ TEST_CASE("run folder: damaged lines of metrics.jsonl are left out, the others c
     CHECK(summarise(read_run(folder / ".")).map50 == 0.5);
   }
 }
+
+TEST_CASE("run folder: the summary is of the evaluation that the best checkpoint was chosen by") {
+  const TempFolder folder;
+  std::string metrics = kMetrics;
+  metrics += R"({"type":"eval","iteration":4,"epoch":2,"map50":0.9,"map50_95":0.4,"seconds":90})"
+             "\n"
+             R"({"type":"eval","iteration":6,"epoch":3,"map50":0.8,"map50_95":0.6,"seconds":120})"
+             "\n";
+  write(folder / "metrics.jsonl", metrics);
+  nlohmann::json config = nlohmann::json::parse(config_text());
+  const auto best_epoch = [&] {
+    write(folder / "config.json", config.dump());
+    return summarise(read_run(folder / ".")).best_epoch;
+  };
+  CHECK(best_epoch() == 2);
+  config["train"]["best_by"] = "map50_95";
+  CHECK(best_epoch() == 3);
+  config["train"].erase("best_by");  // a run of before there was a choice
+  CHECK(best_epoch() == 2);
+}

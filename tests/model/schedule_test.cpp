@@ -155,6 +155,7 @@ TEST_CASE("configuration: everything that differs from the defaults survives JSO
   c.max_truths = 33;
   c.eval_every = 0.5;
   c.eval_from = 2.5;
+  c.best_by = BestBy::map50_95;
   c.until_map50 = 0.985;
   c.patience = 4;
   c.seed = 0xfedcba9876543210u;

@@ -221,6 +221,36 @@ TEST_CASE("trainer: ends when the mAP asked for is reached, or when patience is 
   for (std::size_t i = 0; i < evaluated.size(); ++i) CHECK(evaluated[i] == 10 + 5 * static_cast<std::int64_t>(i));
 }
 
+TEST_CASE("trainer: the best checkpoint is the first of the highest mAP50, or of the highest mAP50:95") {
+  for (const BestBy by : {BestBy::map50, BestBy::map50_95}) {
+    CAPTURE(std::string(name_of(by)));
+    TrainConfig config = plain_config();
+    config.epochs = kSanitized ? 40 : 120;
+    config.eval_every = 4;
+    config.best_by = by;
+    TinyTraining training(config);
+    TrainerOptions options = training.options();
+    EvalInfo best;
+    best.evaluation.map50 = best.evaluation.map50_95 = -1;
+    std::size_t evaluations = 0;
+    options.on_evaluation = [&](const EvalInfo& info) {
+      ++evaluations;
+      const bool better = by == BestBy::map50 ? info.evaluation.map50 > best.evaluation.map50
+                                              : info.evaluation.map50_95 > best.evaluation.map50_95;
+      CHECK(info.best == better);
+      if (better) best = info;
+    };
+    Trainer trainer(training.model, config, training.photos, &training.photos, options);
+    trainer.prepare_fresh_heads({kHeadConvolution});
+    const TrainResult result = trainer.run();
+    REQUIRE(evaluations == (kSanitized ? 10 : 30));
+    CHECK(result.best_map50 == best.evaluation.map50);
+    CHECK(result.best_map50_95 == best.evaluation.map50_95);
+    CHECK(result.best_epoch == best.epoch);
+    CHECK(read_checkpoint(training.folder / "best.safetensors").state.at("iteration") == best.iteration);
+  }
+}
+
 TEST_CASE("trainer: a loss that is not finite ends the run, naming what it saw, and the last checkpoint stays") {
   TrainConfig config = plain_config();
   config.epochs = 3;
