@@ -42,11 +42,14 @@ endfunction()
 emu_machine_test(emu_machine "${emu_environment}" rook_emu)
 
 if(ROOK_SANITIZE_THREADS)
-  # The tests and all but the kernels are the objects of the other program. The kernels, as a whole, come before the others
-  # of the same names; of inline functions that kernels and others share, the linker takes the first copy: the watched one.
+  # The tests, and all but the kernels, are the objects of the other program. Among options the kernels come before those:
+  # of what both have, inline functions too, the linker takes the first copy that it meets, the watched one.
   add_executable(test_emu_watched $<TARGET_OBJECTS:test_emu>)
-  target_link_libraries(test_emu_watched PRIVATE rook_base "$<LINK_LIBRARY:WHOLE_ARCHIVE,rook_emu_watched>" rook_engine)
-  target_link_options(test_emu_watched PRIVATE -fsanitize=thread)
+  target_link_options(test_emu_watched PRIVATE -fsanitize=thread
+                      "LINKER:--whole-archive,$<TARGET_FILE:rook_emu_watched>,--no-whole-archive")
+  set_target_properties(test_emu_watched PROPERTIES LINK_DEPENDS $<TARGET_FILE:rook_emu_watched>)
+  target_link_libraries(test_emu_watched PRIVATE rook_base rook_engine)
+  add_dependencies(test_emu_watched rook_emu_watched)
   emu_tests(test_emu_watched emu_watched "${watched_environment}")
 
   emu_machine_test(emu_machine_watched "${watched_environment}" rook_emu_watched rook_watched)
