@@ -115,8 +115,8 @@ struct RareActivation {
   Vec slope(const Vec& x) const;
 };
 
-// Calls visit(FixedActivation | RareActivation) for the activation that is known at run time. All loops for each of the
-// nineteen would take minutes to compile; the results are the same.
+// Calls visit(FixedActivation | RareActivation) for the activation that is known at run time. Loops for each of the
+// nineteen would be most of what the kernels take to compile; the results are the same.
 template <class Visitor>
 void with_activation(Activation activation, Visitor visit) {
   switch (activation) {
