@@ -167,7 +167,10 @@ void add_gradient(const Shape& s, const WgradLayout& layout, int k_vec, int grou
         filter_gradient(half[0][r], half[1][r], half[2][r], half[3][r], w);
         for (int tap = 0; tap < 3; ++tap) {
           float* const to = taps + (3 * r + tap) * s.c;
-          store_partial(to, count, load_partial(to, count) + w[tap]);
+          if (count == kLanes)
+            store(to, load(to) + w[tap]);
+          else
+            store_partial(to, count, load_partial(to, count) + w[tap]);
         }
       }
     }

@@ -14,10 +14,8 @@
 namespace rook::cpu {
 namespace {
 
-constexpr std::int64_t kTransposed = 32;  // columns and rows at a time
-
 struct Workspace {
-  float *update, *turned;                          // [rows, cols]; [cols, rows]
+  float *update, *result;                          // [rows, cols]
   float *gram, *square, *factor, *product, *next;  // [side, side]
   std::size_t bytes;
 };
@@ -26,7 +24,7 @@ Workspace workspace_of(const MuonUpdate& args) {
   Carver carver(args.workspace);
   const std::int64_t count = std::int64_t{args.rows} * args.cols, side = std::min(args.rows, args.cols);
   Workspace w{};
-  for (float** const array : {&w.update, &w.turned}) *array = carver.take<float>(count);
+  for (float** const array : {&w.update, &w.result}) *array = carver.take<float>(count);
   for (float** const array : {&w.gram, &w.square, &w.factor, &w.product, &w.next})
     *array = carver.take<float>(side * side);
   w.bytes = carver.bytes();
@@ -46,19 +44,15 @@ void take_momentum(const MuonUpdate& args, float* update) {
   });
 }
 
-// to [cols, rows] of from [rows, cols].
-void transpose(const float* from, std::int64_t rows, std::int64_t cols, float* to) {
-  parallel_for((cols + kTransposed - 1) / kTransposed, rows * cols, [&](std::int64_t strip) {
-    const std::int64_t begin = strip * kTransposed, end = std::min(cols, begin + kTransposed);
-    for (std::int64_t row = 0; row < rows; row += kTransposed)
-      for (std::int64_t j = begin; j < end; ++j)
-        for (std::int64_t i = row; i < std::min(rows, row + kTransposed); ++i) to[j * rows + i] = from[i * cols + j];
-  });
+// c = a b of [side, side] that commute, so that c is as symmetric as they are.
+void multiply_symmetric(const float* a, const float* b, float* c, std::int64_t side) {
+  // A symmetric factor is its own transpose; this way both lie as they are read.
+  multiply(transposed(a), {b}, c, side, side, side, Product::symmetric);
 }
 
 // factor = a I + b G + c G^2.
 void take_polynomial(const Workspace& w, std::int64_t side) {
-  multiply_transposed(w.gram, w.gram, w.square, side, side, side, Product::symmetric);
+  multiply_symmetric(w.gram, w.gram, w.square, side);
   for_blocks(side * side, [&](std::int64_t first, std::int64_t count) {
     const float *gram = w.gram + first, *square = w.square + first;
     map(
@@ -78,20 +72,17 @@ const float* accumulate_factors(Workspace& w, std::int64_t side, int iterations)
     map(
         count, [scale](Vec g) { return scale * g; }, w.gram + first, before);
   });
-  const auto multiply = [side](const float* a, const float* b, float* c) {
-    multiply_transposed(a, b, c, side, side, side, Product::symmetric);
-  };
   for (int i = 0; i < iterations; ++i) {
     take_polynomial(w, side);
     if (i == 0) {
       std::copy_n(w.factor, side * side, w.product);
     } else {
-      multiply(w.factor, w.product, w.next);
+      multiply_symmetric(w.factor, w.product, w.next, side);
       std::swap(w.product, w.next);
     }
     if (i + 1 == iterations) break;
-    multiply(w.factor, w.gram, w.next);
-    multiply(w.factor, w.next, w.gram);
+    multiply_symmetric(w.factor, w.gram, w.next, side);
+    multiply_symmetric(w.factor, w.next, w.gram, side);
   }
   return w.product;
 }
@@ -124,21 +115,16 @@ void muon_update(const MuonUpdate& given, Stream) {
   const std::int64_t rows = args.rows, cols = args.cols, side = std::min(rows, cols);
   const bool wide = rows <= cols;
   take_momentum(args, w.update);
-  transpose(w.update, rows, cols, w.turned);
-  const float* const long_side = wide ? w.turned : w.update;
-  multiply_transposed(long_side, long_side, w.gram, side, side, std::max(rows, cols), Product::symmetric);
-  const float* const factors = accumulate_factors(w, side, args.iterations);
-  // factors update, or update factors: into the array that is not read.
-  float* const result = wide ? w.turned : w.update;
-  if (wide)
-    multiply_transposed(factors, w.update, result, side, cols, side);
-  else
-    multiply_transposed(w.turned, factors, result, rows, side, side);
+  const Factor update{w.update}, turned = transposed(w.update);
+  multiply(wide ? update : turned, wide ? turned : update, w.gram, side, side, std::max(rows, cols),
+           Product::symmetric);
+  const Factor factors{accumulate_factors(w, side, args.iterations)};
+  multiply(wide ? factors : update, wide ? update : factors, w.result, rows, cols, side);
 
-  const MuonStep step = muon_step(sums_of(args.weights, result, rows * cols), double{args.lr} * args.lr_scale);
+  const MuonStep step = muon_step(sums_of(args.weights, w.result, rows * cols), double{args.lr} * args.lr_scale);
   for_blocks(rows * cols, [&](std::int64_t first, std::int64_t count) {
     float* const weights = args.weights + first;
-    const float *before = weights, *o = result + first;
+    const float *before = weights, *o = w.result + first;
     map(
         count, [step](Vec wk, Vec ok) { return step.keep * wk - step.turn * ok; }, weights, before, o);
   });

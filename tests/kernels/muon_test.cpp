@@ -58,7 +58,14 @@ double worst_error(const TestArray<float>& a, const TestArray<float>& b, const T
   return worst;
 }
 
-TEST_CASE("multiply_transposed: the product in double, odd sizes, with and without symmetry") {
+TestArray<float> transpose_of(const TestArray<float>& from, std::int64_t rows, std::int64_t columns) {
+  TestArray<float> to(rows * columns);
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
+  return to;
+}
+
+TEST_CASE("multiply: the product in double, odd sizes, factors either way around, with and without symmetry") {
   struct Sizes {
     std::int64_t m, n, k;
   };
@@ -69,11 +76,19 @@ TEST_CASE("multiply_transposed: the product in double, odd sizes, with and witho
     TestArray<float> a(k * m), b(k * n), c(m * n), s(m * m);
     a.fill_uniform(random);
     b.fill_uniform(random);
-    cpu::multiply_transposed(a.data(), b.data(), c.data(), m, n, k);
-    cpu::multiply_transposed(a.data(), a.data(), s.data(), m, m, k, cpu::Product::symmetric);
+    const TestArray<float> a_rows = transpose_of(a, k, m), b_rows = transpose_of(b, k, n);  // [m, k] and [n, k]
+    for (const bool turned : {false, true}) {
+      CAPTURE(turned);
+      const cpu::Factor left = turned ? cpu::transposed(a.data()) : cpu::Factor{a_rows.data()};
+      cpu::multiply(left, {b.data()}, c.data(), m, n, k);
+      CHECK(worst_error(a, b, c, n, k) <= 1e-6);
+      cpu::multiply(left, cpu::transposed(b_rows.data()), c.data(), m, n, k);
+      CHECK(worst_error(a, b, c, n, k) <= 1e-6);
+      const cpu::Factor right = turned ? cpu::Factor{a.data()} : cpu::transposed(a_rows.data());
+      cpu::multiply(left, right, s.data(), m, m, k, cpu::Product::symmetric);
+      CHECK(worst_error(a, a, s, m, k) <= 1e-6);
+    }
     CHECK((c.guards_intact() && s.guards_intact()));
-    CHECK(worst_error(a, b, c, n, k) <= 1e-6);
-    CHECK(worst_error(a, a, s, m, k) <= 1e-6);
   }
 }
 
