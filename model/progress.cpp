@@ -57,7 +57,8 @@ Progress::~Progress() {
 // As many of the parts, in the order of what one wants to know first, as fit.
 std::string Progress::describe(std::size_t columns) const {
   const ProgressStep& step = *last_;
-  std::vector<std::string> parts = {fmt::format("epoch {:.1f}/{:g}", step.epoch, step.epochs),
+  // Whole steps make 9.0196 of nine epochs.
+  std::vector<std::string> parts = {fmt::format("epoch {:.1f}/{:g}", step.epoch, std::round(step.epochs * 10) / 10),
                                     fmt::format("loss {:.3g} (box {:.3g} obj {:.3g} cls {:.3g})", step.loss, step.box,
                                                 step.objectness, step.classes)};
   if (map50_) parts.push_back(fmt::format("mAP50 {:.3f}", *map50_));

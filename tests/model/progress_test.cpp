@@ -101,6 +101,19 @@ TEST_CASE("progress: a terminal shows one line, written over") {
   CHECK(screen.lines[1].empty());
 }
 
+TEST_CASE("progress: epochs to a tenth") {
+  for (const auto& [epochs, shown] : {std::pair{230 / 25.5, "0.1/9 "}, {2.5, "0.1/2.5 "}, {1500.0, "0.1/1500 "}}) {
+    Memory memory;
+    {
+      Watched watched(memory.file(), true, 120);
+      ProgressStep step = step_at(1);
+      step.epochs = epochs;
+      watched.progress.step(step);
+    }
+    CHECK(Screen(memory.text()).lines[0].starts_with(std::string("epoch ") + shown));
+  }
+}
+
 TEST_CASE("progress: never wider than the terminal, whatever the numbers") {
   for (const int columns : {20, 33, 47, 60, 79, 80, 200}) {
     Memory memory;
