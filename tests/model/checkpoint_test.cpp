@@ -221,22 +221,22 @@ TEST_CASE("checkpoint: cut off anywhere or with any bit flipped it is an error")
   const Model model = tiny_model(kSmall);
   write_checkpoint(folder / "a.safetensors", *model.network, *model.params, full_checkpoint(model));
   const ByteVector whole = load(folder / "a.safetensors");
-  const auto taken = [&](const ByteVector& bytes) {
+  const auto is_accepted = [&](const ByteVector& bytes) {
     save(folder / "b.safetensors", bytes);
     const std::string message = error_of([&] { (void)load_model((folder / "b.safetensors").string()); });
     CHECK(message.find('\n') == std::string::npos);
     return message.empty();
   };
-  CHECK(taken(whole));
+  CHECK(is_accepted(whole));
   int wrong = 0;
   const std::size_t step = kSanitized ? 23 : 5;
   for (std::size_t length = 0; length < whole.size(); length += step)
-    wrong += taken(ByteVector(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
+    wrong += is_accepted(ByteVector(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
   CHECK(wrong == 0);
   for (std::size_t bit = 0; bit < 8 * whole.size(); bit += 3 * step) {
     ByteVector flipped = whole;
     flipped[bit / 8] ^= static_cast<std::uint8_t>(1u << bit % 8);
-    if (!taken(flipped)) continue;
+    if (!is_accepted(flipped)) continue;
     ++wrong;
     MESSAGE("bit ", bit % 8, " of byte ", bit / 8);
   }
