@@ -26,14 +26,15 @@ constexpr std::int64_t groups_of(std::int64_t count, std::int64_t size) {
   return (count + size - 1) / size;
 }
 
-// A panel: terms [first, first + depth) of `count` <= Width rows of a, or columns of b, from `begin` on, to
-// [depth][Width] with zeros behind. `extent` is how many there are in all, `terms` how long the sum is.
+// A factor that panels are cut from: `extent` rows of a, or columns of b, of `terms` numbers each.
 struct PanelSource {
   const float* data;
   bool terms_are_rows;  // [terms, extent] in memory, else [extent, terms]
   std::int64_t extent, terms;
 };
 
+// A panel: terms [first, first + depth) of the Width rows or columns from `begin` on, to [depth][Width], zeros where
+// there are none left.
 template <int Width>
 void pack(const PanelSource& source, std::int64_t begin, std::int64_t first, std::int64_t depth, float* to) {
   const std::int64_t count = std::min<std::int64_t>(Width, source.extent - begin);
