@@ -33,7 +33,7 @@ inline ChannelBlocks plan_blocks(const RowPlan& plan, std::int64_t channels) {
   b.last_width = plan.last_width;
   b.full_rows = plan.last_width == plan.width ? plan.rows : plan.rows - 1;
   b.block_rows = std::clamp(kElements / plan.width, kFewest, kMost);
-  b.blocks = (b.full_rows + b.block_rows - 1) / b.block_rows + (b.full_rows == plan.rows ? 0 : 1);
+  b.blocks = divide_up(b.full_rows, b.block_rows) + (b.full_rows == plan.rows ? 0 : 1);
   return b;
 }
 
@@ -96,7 +96,7 @@ void add_rows(const Terms& terms, std::int64_t rows, std::int64_t width, float* 
 template <class F>
 void for_channel_chunks(const ChannelBlocks& b, F f) {
   constexpr std::int64_t kChunk = 64;
-  parallel_for((b.channels + kChunk - 1) / kChunk, b.blocks * b.width,
+  parallel_for(divide_up(b.channels, kChunk), b.blocks * b.width,
                [&](std::int64_t i) { f(i * kChunk, std::min(b.channels, (i + 1) * kChunk)); });
 }
 

@@ -11,16 +11,12 @@
 #include <cstddef>
 
 #include "base/error.h"
-#include "kernels/cpu/conv_winograd.h"
 #include "kernels/cpu/register_sums.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/vec.h"
 
 namespace rook::cpu::direct {
 namespace {
-
-using winograd::divide_up;
-using winograd::part_begin;
 
 constexpr int kMostTaps = 7;  // of an axis
 

@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "kernels/cpu/conv_direct.h"
-#include "kernels/cpu/conv_winograd.h"
 #include "kernels/cpu/register_sums.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/scratch.h"
@@ -16,9 +15,6 @@
 
 namespace rook::cpu::direct {
 namespace {
-
-using winograd::divide_up;
-using winograd::part_begin;
 
 // Sums in registers: channels of x by vectors of channels of dy. Blocks of both that stay in the L2 cache, and pixels
 // of which one vector's worth of sums finds its factors in the L1 cache.

@@ -31,14 +31,6 @@ struct Shape {
 
 Shape shape_of(const ConvProblem& problem);
 
-// `count` things in `parts` nearly equal parts: where part i begins.
-constexpr std::int64_t part_begin(std::int64_t count, std::int64_t parts, std::int64_t i) {
-  return count * i / parts;
-}
-constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // fprop and dgrad.
 std::size_t filter_bytes(const ConvProblem& problem);
 void transform_filters(const ConvProblem& problem, const float* weights, void* packed);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/cpu/conv_winograd_math.h"
+#include "kernels/cpu/rows.h"
 
 namespace rook::cpu::winograd {
 

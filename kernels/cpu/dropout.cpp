@@ -50,7 +50,7 @@ void dropout(const Dropout& given, Stream) {
   const std::int64_t c = args.x.dense() && args.y.dense() ? elements : args.x.c;
   with_f32_or_bf16("dropout", args.x.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
-    parallel_for((elements + kChunk - 1) / kChunk, elements, [&](std::int64_t chunk) {
+    parallel_for(divide_up(elements, kChunk), elements, [&](std::int64_t chunk) {
       const std::int64_t first = chunk * kChunk, end = std::min(elements, first + kChunk);
       float factors[kChunk];
       draw_factors(args, first, factors);

@@ -13,7 +13,7 @@ inline constexpr std::int64_t kFlatBlock = 16384;  // elements that one thread t
 // Calls f(first, length) for blocks of `count` elements, block i from i * kFlatBlock on.
 template <class F>
 void for_blocks(std::int64_t count, F f) {
-  parallel_for((count + kFlatBlock - 1) / kFlatBlock, count,
+  parallel_for(divide_up(count, kFlatBlock), count,
                [&](std::int64_t i) { f(i * kFlatBlock, std::min(kFlatBlock, count - i * kFlatBlock)); });
 }
 

@@ -22,10 +22,6 @@ constexpr std::int64_t kBlockRows = 96, kBlockColumns = 64;
 static_assert(kBlockRows % kTileRows == 0 && kBlockColumns % kWidth == 0);
 constexpr std::int64_t kMirrored = 32;  // side of the squares that are mirrored at once
 
-constexpr std::int64_t groups_of(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
-
 // A factor that panels are cut from: `extent` rows of a, or columns of b, of `terms` numbers each.
 struct PanelSource {
   const float* data;
@@ -103,7 +99,7 @@ struct Slab {
 
 // Of c [side, side]: what is below the diagonal becomes what is above.
 void mirror(float* c, std::int64_t side) {
-  parallel_for(groups_of(side, kMirrored), side * side, [&](std::int64_t strip) {
+  parallel_for(divide_up(side, kMirrored), side * side, [&](std::int64_t strip) {
     const std::int64_t top = strip * kMirrored, bottom = std::min(side, top + kMirrored);
     for (std::int64_t left = 0; left < bottom; left += kMirrored)
       for (std::int64_t row = top; row < bottom; ++row)
@@ -117,10 +113,10 @@ void mirror(float* c, std::int64_t side) {
 void multiply(Factor a, Factor b, float* c, std::int64_t m, std::int64_t n, std::int64_t k, Product product) {
   const bool mirrored = product == Product::symmetric;
   const PanelSource rows{a.data, a.is_transposed, m, k}, columns{b.data, !b.is_transposed, n, k};
-  const std::int64_t row_panels = groups_of(m, kTileRows), column_panels = groups_of(n, kWidth);
+  const std::int64_t row_panels = divide_up(m, kTileRows), column_panels = divide_up(n, kWidth);
 
   ScratchScope scratch;
-  Block* const blocks = scratch.take<Block>(groups_of(m, kBlockRows) * groups_of(n, kBlockColumns));
+  Block* const blocks = scratch.take<Block>(divide_up(m, kBlockRows) * divide_up(n, kBlockColumns));
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < m; i += kBlockRows)
     for (std::int64_t j = 0; j < n; j += kBlockColumns)

@@ -89,7 +89,7 @@ const float* accumulate_factors(Workspace& w, std::int64_t side, int iterations)
 
 MuonSums sums_of(const float* weights, const float* update, std::int64_t count) {
   ScratchScope scratch;
-  const std::int64_t blocks = (count + kFlatBlock - 1) / kFlatBlock;
+  const std::int64_t blocks = divide_up(count, kFlatBlock);
   MuonSums* const parts = scratch.take<MuonSums>(blocks);
   for_blocks(count, [&](std::int64_t first, std::int64_t length) {
     const float *w = weights + first, *o = update + first;

@@ -25,7 +25,7 @@ struct Blocks {
 
 Blocks cut_segments(ScratchScope& scratch, std::span<const ParamSegment> segments) {
   std::int64_t most = 0;
-  for (const ParamSegment& segment : segments) most += (segment.end - segment.begin + kFlatBlock - 1) / kFlatBlock;
+  for (const ParamSegment& segment : segments) most += divide_up(segment.end - segment.begin, kFlatBlock);
   Block* blocks = scratch.take<Block>(most);
   std::int64_t count = 0, elements = 0;
   for (std::size_t s = 0; s < segments.size(); ++s) {

@@ -11,6 +11,16 @@
 
 namespace rook::cpu {
 
+// How many parts of `size` elements hold `count`, the last perhaps less full.
+constexpr std::int64_t divide_up(std::int64_t count, std::int64_t size) {
+  return (count + size - 1) / size;
+}
+
+// `count` things in `parts` nearly equal parts: where part i begins.
+constexpr std::int64_t part_begin(std::int64_t count, std::int64_t parts, std::int64_t i) {
+  return count * i / parts;
+}
+
 // Below this much work a parallel region costs more than it gains.
 inline constexpr std::int64_t kParallelElements = 32768;
 
@@ -39,7 +49,7 @@ inline RowPlan plan_rows(std::initializer_list<const Tensor*> tensors, std::int6
   for (const Tensor* t : tensors) {
     if (!t->dense()) plan.fold = 1;
   }
-  plan.rows = (first.pixels() + plan.fold - 1) / plan.fold;
+  plan.rows = divide_up(first.pixels(), plan.fold);
   plan.width = plan.fold * first.c;
   plan.last_width = (first.pixels() - (plan.rows - 1) * plan.fold) * first.c;
   return plan;
@@ -67,7 +77,7 @@ template <class F>
 void for_rows(const RowPlan& plan, F f) {
   constexpr std::int64_t kBlockElements = 16384;
   const std::int64_t block = std::max<std::int64_t>(1, kBlockElements / plan.width);
-  parallel_for((plan.rows + block - 1) / block, plan.elements(), [&](std::int64_t b) {
+  parallel_for(divide_up(plan.rows, block), plan.elements(), [&](std::int64_t b) {
     const std::int64_t end = std::min(plan.rows, (b + 1) * block);
     for (std::int64_t row = b * block; row < end; ++row) f(row, plan.width_of(row));
   });

@@ -53,7 +53,7 @@ void channel_gate_gradient(const ScaleChannelsBackward& args) {
   constexpr std::int64_t kBlockPixels = 128;
   const Tensor &x = args.x, &dy = args.dy;
   const std::int64_t channels = x.c, area = std::int64_t{x.h} * x.w;
-  const std::int64_t blocks = (area + kBlockPixels - 1) / kBlockPixels;
+  const std::int64_t blocks = divide_up(area, kBlockPixels);
   ScratchScope scratch;
   float* partials = scratch.floats(x.n * blocks * channels);
   parallel_for(x.n * blocks, x.elements(), [&](std::int64_t i) {
