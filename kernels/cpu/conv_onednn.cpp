@@ -375,7 +375,7 @@ constexpr std::array<ConvRow, 1> kOneDnnRow{{{.name = "onednn",
 // last the reference loops, so that every problem runs (oneDNN refuses negative paddings of odd dilated shapes).
 std::span<const ConvRow> conv_rows() {
   static const auto rows = [] {
-    std::vector<ConvRow> all{winograd::conv_row(), direct::conv_row()};
+    std::vector<ConvRow> all{winograd::conv_row(4), winograd::conv_row(2), direct::conv_row()};
     all.insert(all.end(), kOneDnnRow.begin(), kOneDnnRow.end());
     all.push_back(sliced::conv_row());
     const auto last = ref::conv_rows();

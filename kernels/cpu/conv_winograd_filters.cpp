@@ -8,17 +8,20 @@
 namespace rook::cpu::winograd {
 namespace {
 
-// u[4 i + j] = (G w G^T)[i][j] of `count` neighbours in memory; the 9 taps lie `tap` floats apart (backwards where the
-// filter is rotated).
-void transform_filter(const float* w, std::ptrdiff_t tap, int count, Vec (&u)[kPoints]) {
-  Vec columns[3][4];
+// u[kInputs i + j] = (G w G^T)[i][j] of `count` neighbours in memory; the 9 taps lie `tap` floats apart (backwards
+// where the filter is rotated).
+template <class Tile>
+void transform_filter(const float* w, std::ptrdiff_t tap, int count, Vec (&u)[Tile::kPoints]) {
+  constexpr int kInputs = Tile::kInputs;
+  Vec columns[3][kInputs];
   for (int s = 0; s < 3; ++s)
-    filter_transform(load_partial(w + s * tap, count), load_partial(w + (3 + s) * tap, count),
-                     load_partial(w + (6 + s) * tap, count), columns[s]);
-  for (int i = 0; i < 4; ++i) {
-    Vec row[4];
-    filter_transform(columns[0][i], columns[1][i], columns[2][i], row);
-    for (int j = 0; j < 4; ++j) u[4 * i + j] = row[j];
+    Tile::transform_filter({load_partial(w + s * tap, count), load_partial(w + (3 + s) * tap, count),
+                            load_partial(w + (6 + s) * tap, count)},
+                           columns[s]);
+  for (int i = 0; i < kInputs; ++i) {
+    Vec row[kInputs];
+    Tile::transform_filter({columns[0][i], columns[1][i], columns[2][i]}, row);
+    for (int j = 0; j < kInputs; ++j) u[kInputs * i + j] = row[j];
   }
 }
 
@@ -35,8 +38,9 @@ PackedVec packed_vec(const ForwardLayout& layout, float* packed, int vec) {
 }
 
 // fprop: memory runs along the sum (channels), so blocks of kLanes filters are transposed.
-template <class Math>
+template <class Math, class Tile>
 void pack_fprop(const ForwardLayout& layout, int channels, int filters, const float* weights, PackedVec to, int vec) {
+  constexpr int kPoints = Tile::kPoints;
   constexpr int kChannels = kLanes * Math::kDepth;
   typename Math::Storage block[kPoints][kLanes][kChannels];
   for (int b = 0; b < layout.blocks; ++b) {
@@ -45,7 +49,7 @@ void pack_fprop(const ForwardLayout& layout, int channels, int filters, const fl
         const int k = vec * kLanes + i, c = b * kChannels + half * kLanes;
         const int count = k < filters ? std::clamp(channels - c, 0, kLanes) : 0;
         Vec u[kPoints] = {};
-        if (count > 0) transform_filter(weights + std::ptrdiff_t{k} * 9 * channels + c, channels, count, u);
+        if (count > 0) transform_filter<Tile>(weights + std::ptrdiff_t{k} * 9 * channels + c, channels, count, u);
         for (int point = 0; point < kPoints; ++point) Math::store_rounded(block[point][i] + half * kLanes, u[point]);
       }
     for (int point = 0; point < kPoints; ++point)
@@ -57,14 +61,15 @@ void pack_fprop(const ForwardLayout& layout, int channels, int filters, const fl
 }
 
 // dgrad: memory runs along the columns (the channels of dx); the filters are summed over.
-template <class Math>
+template <class Math, class Tile>
 void pack_dgrad(const ForwardLayout& layout, int channels, int filters, const float* weights, PackedVec to, int vec) {
+  constexpr int kPoints = Tile::kPoints;
   const int c = vec * kLanes, count = std::min(kLanes, channels - c);
   for (std::int64_t step = 0; step < layout.steps(); ++step) {
     Vec u[Math::kDepth][kPoints] = {};
     for (int half = 0; half < Math::kDepth; ++half) {
       const std::int64_t k = step * Math::kDepth + half;
-      if (k < filters) transform_filter(weights + (k * 9 + 8) * channels + c, -channels, count, u[half]);
+      if (k < filters) transform_filter<Tile>(weights + (k * 9 + 8) * channels + c, -channels, count, u[half]);
     }
     for (int point = 0; point < kPoints; ++point) {
       Vec terms[Math::kDepth];
@@ -74,31 +79,33 @@ void pack_dgrad(const ForwardLayout& layout, int channels, int filters, const fl
   }
 }
 
-template <class Math>
+template <class Math, class Tile>
 void pack(const ConvProblem& problem, const float* weights, float* packed) {
-  const ForwardLayout layout = forward_layout<Math>(shape_of(problem));
+  const ForwardLayout layout = forward_layout<Math, Tile>(shape_of(problem, Tile::kOutputs));
   const ConvGeometry& g = problem.geometry;
   parallel_for(layout.vecs, g.weights(), [&](std::int64_t i) {
     const int vec = static_cast<int>(i);
     const PackedVec to = packed_vec(layout, packed, vec);
     if (problem.direction == ConvDirection::fprop)
-      pack_fprop<Math>(layout, g.c, g.k, weights, to, vec);
+      pack_fprop<Math, Tile>(layout, g.c, g.k, weights, to, vec);
     else
-      pack_dgrad<Math>(layout, g.c, g.k, weights, to, vec);
+      pack_dgrad<Math, Tile>(layout, g.c, g.k, weights, to, vec);
   });
 }
 
 }  // namespace
 
-std::size_t filter_bytes(const ConvProblem& problem) {
-  return with_math(problem.x, [&](auto math) {
-    const ForwardLayout layout = forward_layout<decltype(math)>(shape_of(problem));
-    return static_cast<std::size_t>(layout.vecs * kLanes * kPoints * layout.steps()) * sizeof(float);
+std::size_t filter_bytes(const ConvProblem& problem, int tile_outputs) {
+  return with_math_and_tile(problem.x, tile_outputs, [&](auto math, auto tile) {
+    const auto layout = forward_layout<decltype(math), decltype(tile)>(shape_of(problem, tile_outputs));
+    return static_cast<std::size_t>(layout.vecs * kLanes * layout.points * layout.steps()) * sizeof(float);
   });
 }
 
-void transform_filters(const ConvProblem& problem, const float* weights, void* packed) {
-  with_math(problem.x, [&](auto math) { pack<decltype(math)>(problem, weights, static_cast<float*>(packed)); });
+void transform_filters(const ConvProblem& problem, int tile_outputs, const float* weights, void* packed) {
+  with_math_and_tile(problem.x, tile_outputs, [&](auto math, auto tile) {
+    pack<decltype(math), decltype(tile)>(problem, weights, static_cast<float*>(packed));
+  });
 }
 
 }  // namespace rook::cpu::winograd

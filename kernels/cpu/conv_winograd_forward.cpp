@@ -20,10 +20,10 @@ struct TileBlock {
   int count() const { return static_cast<int>(end - begin); }
 };
 
-template <class Math>
+template <class Math, class Tile>
 void transform_block(const Shape& s, const ForwardLayout& layout, const void* x, TileBlock tiles, float* v) {
   using T = typename Math::Storage;
-  constexpr int kChannels = kLanes * Math::kDepth;
+  constexpr int kChannels = kLanes * Math::kDepth, kPoints = Tile::kPoints;
   const std::ptrdiff_t point = odd_lines(std::ptrdiff_t{layout.blocks} * tiles.count()) * Math::kDepth;
   for (int vec = 0; vec < layout.blocks * Math::kDepth; ++vec) {
     const int c = vec * kLanes, count = std::min(kLanes, s.c - c);
@@ -33,9 +33,9 @@ void transform_block(const Shape& s, const ForwardLayout& layout, const void* x,
     };
     const T* const from = static_cast<const T*>(x) + c;
     if (count == kLanes) {
-      transform_inputs<false>(s, from, count, tiles.begin, tiles.end, take);
+      transform_inputs<Tile, false>(s, from, count, tiles.begin, tiles.end, take);
     } else if (count > 0) {
-      transform_inputs<true>(s, from, count, tiles.begin, tiles.end, take);
+      transform_inputs<Tile, true>(s, from, count, tiles.begin, tiles.end, take);
     } else {
       for (int tile = 0; tile < tiles.count(); ++tile) take(tile, {});
     }
@@ -43,13 +43,13 @@ void transform_block(const Shape& s, const ForwardLayout& layout, const void* x,
 }
 
 // m = v x filters of one group, at all points.
-template <class Math>
+template <class Math, class Tile>
 void multiply_block(const ForwardLayout& layout, int group, int tiles, const float* v, const float* filters, float* m) {
   const int columns = layout.group_columns(group), width = columns * kLanes;
   const std::ptrdiff_t v_point = odd_lines(std::ptrdiff_t{layout.blocks} * tiles);
   const std::ptrdiff_t m_point = odd_lines(std::ptrdiff_t{tiles} * columns);
   const int parts = static_cast<int>(divide_up(tiles, max_rows(columns)));
-  for (int point = 0; point < kPoints; ++point)
+  for (int point = 0; point < Tile::kPoints; ++point)
     for (int part = 0; part < parts; ++part) {
       const std::int64_t first = part_begin(tiles, parts, part), last = part_begin(tiles, parts, part + 1);
       multiply_tiles_of<Math>(static_cast<int>(last - first), columns)(
@@ -66,7 +66,7 @@ struct Destination {
 };
 
 // One vector of output channels of a block.
-template <class T, class Finish, bool kPartial>
+template <class Tile, class T, class Finish, bool kPartial>
 void write_vec(const Shape& s, const Destination& to, int k, TileBlock tiles, const float* m, std::ptrdiff_t m_point,
                int m_tile, Finish finish) {
   const int count = std::min(kLanes, s.k - k);
@@ -82,25 +82,28 @@ void write_vec(const Shape& s, const Destination& to, int k, TileBlock tiles, co
     else
       store(pixel, value);
   };
+  constexpr int kInputs = Tile::kInputs, kOutputs = Tile::kOutputs;
   TileWalk at(s, tiles.begin);
   for (int tile = 0; tile < tiles.count(); ++tile, at.next(), m += m_tile) {
-    Vec columns[4][2];
-    for (int j = 0; j < 4; ++j)
-      output_transform(load(m + j * m_point), load(m + (4 + j) * m_point), load(m + (8 + j) * m_point),
-                       load(m + (12 + j) * m_point), columns[j]);
-    const int row = at.row * kTile, column = at.column * kTile;
+    Vec columns[kInputs][kOutputs];
+    for (int j = 0; j < kInputs; ++j) {
+      Vec products[kInputs];
+      for (int i = 0; i < kInputs; ++i) products[i] = load(m + (kInputs * i + j) * m_point);
+      Tile::transform_output(products, columns[j]);
+    }
+    const int row = at.row * kOutputs, column = at.column * kOutputs;
     T* const first = data + ((at.image * s.p + row) * s.q + column) * s.k;
-    for (int i = 0; i < kTile && row + i < s.p; ++i) {
-      Vec y[2];
-      output_transform(columns[0][i], columns[1][i], columns[2][i], columns[3][i], y);
+    for (int i = 0; i < kOutputs && row + i < s.p; ++i) {
+      Vec of_row[kInputs], y[kOutputs];
+      for (int j = 0; j < kInputs; ++j) of_row[j] = columns[j][i];
+      Tile::transform_output(of_row, y);
       T* const pixel = first + std::int64_t{i} * s.q * s.k;
-      write(pixel, y[0]);
-      if (column + 1 < s.q) write(pixel + s.k, y[1]);
+      for (int j = 0; j < kOutputs && column + j < s.q; ++j) write(pixel + j * s.k, y[j]);
     }
   }
 }
 
-template <class T>
+template <class Tile, class T>
 void write_block(const Shape& s, const Destination& to, Activation activation, const ForwardLayout& layout, int group,
                  TileBlock tiles, const float* m) {
   const int columns = layout.group_columns(group);
@@ -111,59 +114,60 @@ void write_block(const Shape& s, const Destination& to, Activation activation, c
     for (int j = 0; j < columns; ++j) {
       const int k = (layout.group_begin(group) + j) * kLanes;
       if (k + kLanes <= s.k)
-        write_vec<T, Finish, false>(s, to, k, tiles, m + j * kLanes, m_point, columns * kLanes, finish);
+        write_vec<Tile, T, Finish, false>(s, to, k, tiles, m + j * kLanes, m_point, columns * kLanes, finish);
       else
-        write_vec<T, Finish, true>(s, to, k, tiles, m + j * kLanes, m_point, columns * kLanes, finish);
+        write_vec<Tile, T, Finish, true>(s, to, k, tiles, m + j * kLanes, m_point, columns * kLanes, finish);
     }
   });
 }
 
-// Tiles of a block such that its inputs, and its products with one group of filters, fill half of a usual L2 cache;
-// as many blocks as make the threads end together.
+// Tiles of a block such that its inputs, and its products with one group of filters, fill half of a usual L2 cache, but
+// not so few that reading the filters anew for every block counts; as many blocks as make the threads end together.
+template <class Tile>
 std::int64_t block_count(const Shape& s, const ForwardLayout& layout) {
-  constexpr std::int64_t kBytes = 512 * 1024;
+  constexpr std::int64_t kBytes = 512 * 1024, kFewest = 36;
   const std::int64_t columns = divide_up(layout.vecs, layout.groups);
-  const std::int64_t tile_bytes = std::int64_t{kPoints} * kLanes * 4 * (layout.blocks + columns);
-  const std::int64_t tiles = std::max<std::int64_t>(kBytes / tile_bytes, kSumRegisters);
+  const std::int64_t tile_bytes = std::int64_t{Tile::kPoints} * kLanes * 4 * (layout.blocks + columns);
+  const std::int64_t tiles = std::max(kBytes / tile_bytes, kFewest);
   const std::int64_t threads = omp_get_max_threads();
   const std::int64_t blocks = divide_up(s.tiles(), tiles);
   return std::min(s.tiles(), divide_up(blocks, threads) * threads);
 }
 
-template <class Math>
+template <class Math, class Tile>
 void run_blocks(const ConvProblem& problem, const Shape& s, const void* x, const float* filters, const Destination& to,
                 DType y) {
-  const ForwardLayout layout = forward_layout<Math>(s);
-  const std::int64_t blocks = block_count(s, layout), most = divide_up(s.tiles(), blocks);
-  const std::ptrdiff_t v_floats = kPoints * odd_lines(layout.blocks * most);
-  const std::ptrdiff_t m_floats = kPoints * odd_lines(most * kMaxColumns);
+  const ForwardLayout layout = forward_layout<Math, Tile>(s);
+  const std::int64_t blocks = block_count<Tile>(s, layout), most = divide_up(s.tiles(), blocks);
+  const std::ptrdiff_t v_floats = Tile::kPoints * odd_lines(layout.blocks * most);
+  const std::ptrdiff_t m_floats = Tile::kPoints * odd_lines(most * kMaxColumns);
   parallel_for(blocks, s.tiles() * s.c * s.k, [&](std::int64_t i) {
     const TileBlock tiles{part_begin(s.tiles(), blocks, i), part_begin(s.tiles(), blocks, i + 1)};
     ScratchScope scratch;
     float* const v = scratch.floats(v_floats);
     float* const m = scratch.floats(m_floats);
-    transform_block<Math>(s, layout, x, tiles, v);
+    transform_block<Math, Tile>(s, layout, x, tiles, v);
     for (int group = 0; group < layout.groups; ++group) {
-      multiply_block<Math>(layout, group, tiles.count(), v, filters + layout.group_offset(group), m);
+      multiply_block<Math, Tile>(layout, group, tiles.count(), v, filters + layout.group_offset(group), m);
       if (y == DType::f32)
-        write_block<float>(s, to, problem.activation, layout, group, tiles, m);
+        write_block<Tile, float>(s, to, problem.activation, layout, group, tiles, m);
       else
-        write_block<std::uint16_t>(s, to, problem.activation, layout, group, tiles, m);
+        write_block<Tile, std::uint16_t>(s, to, problem.activation, layout, group, tiles, m);
     }
   });
 }
 
 }  // namespace
 
-void run_forward(const ConvProblem& problem, const ConvArgs& args) {
+void run_forward(const ConvProblem& problem, int tile_outputs, const ConvArgs& args) {
   const bool fprop = problem.direction == ConvDirection::fprop;
   const Tensor &in = fprop ? args.x : args.y, &out = fprop ? args.y : args.x;
   const Destination to{.data = out.data,
                        .bias = fprop && problem.bias ? args.bias : nullptr,
                        .add = !fprop && args.mode == Grad::accumulate};
-  with_math(in.dtype, [&](auto math) {
-    run_blocks<decltype(math)>(problem, shape_of(problem), in.data, static_cast<const float*>(args.weights), to,
-                               out.dtype);
+  with_math_and_tile(in.dtype, tile_outputs, [&](auto math, auto tile) {
+    run_blocks<decltype(math), decltype(tile)>(problem, shape_of(problem, tile_outputs), in.data,
+                                               static_cast<const float*>(args.weights), to, out.dtype);
   });
 }
 

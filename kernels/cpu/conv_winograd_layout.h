@@ -1,4 +1,4 @@
-// How fprop and dgrad by Winograd lay out filters and tiles, and the choice of arithmetic for a storage type.
+// How fprop and dgrad by Winograd lay out filters and tiles, and the choice of arithmetic and tile for a storage type.
 #pragma once
 
 #include <cstddef>
@@ -7,11 +7,12 @@
 #include "base/error.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/cpu/conv_winograd_math.h"
+#include "kernels/cpu/conv_winograd_matrices.h"
 #include "kernels/cpu/rows.h"
 
 namespace rook::cpu::winograd {
 
-// Floats of that many cache lines, or one more: points lie an odd number of lines apart, as else the 16 writes of a
+// Floats of that many cache lines, or one more: points lie an odd number of lines apart, as else the writes of a
 // tile would fall into one set of the cache.
 constexpr std::ptrdiff_t odd_lines(std::ptrdiff_t lines) {
   return (lines | 1) * kLanes;
@@ -22,6 +23,7 @@ constexpr std::ptrdiff_t odd_lines(std::ptrdiff_t lines) {
 struct ForwardLayout {
   int vecs, groups;
   int blocks;
+  int points;
 
   std::int64_t steps() const { return std::int64_t{blocks} * kLanes; }
   int group_begin(int group) const { return static_cast<int>(part_begin(vecs, groups, group)); }
@@ -33,16 +35,17 @@ struct ForwardLayout {
   }
   // Of a group's filters among the packed ones, in floats.
   std::ptrdiff_t group_offset(int group) const {
-    return std::ptrdiff_t{group_begin(group)} * kLanes * kPoints * steps();
+    return std::ptrdiff_t{group_begin(group)} * kLanes * points * steps();
   }
 };
 
-template <class Math>
+template <class Math, class Tile>
 ForwardLayout forward_layout(const Shape& s) {
   ForwardLayout layout{};
   layout.vecs = static_cast<int>(divide_up(s.k, kLanes));
   layout.groups = static_cast<int>(divide_up(layout.vecs, kMaxColumns));
   layout.blocks = static_cast<int>(divide_up(s.c, kLanes * Math::kDepth));
+  layout.points = Tile::kPoints;
   return layout;
 }
 
@@ -62,6 +65,14 @@ auto with_math(DType storage, Visitor visit) {
 #endif
   if (!has_math(storage)) throw Error("convolution: Winograd has no arithmetic for this type on this processor");
   return visit(MathF32{});
+}
+
+// Returns visit(math, tile). Bf16 has not the digits for the large tile.
+template <class Visitor>
+auto with_math_and_tile(DType storage, int tile, Visitor visit) {
+  if (tile == Tile2::kOutputs) return with_math(storage, [&](auto math) { return visit(math, Tile2{}); });
+  if (storage != DType::f32) throw Error("convolution: Winograd's large tiles are for f32");
+  return visit(MathF32{}, Tile4{});
 }
 
 }  // namespace rook::cpu::winograd

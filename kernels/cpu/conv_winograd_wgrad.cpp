@@ -13,6 +13,8 @@
 namespace rook::cpu::winograd {
 namespace {
 
+constexpr int kPoints = Tile2::kPoints;
+
 // Channels c in groups of up to kReduceColumns vectors (columns), filters k in single vectors (rows). A step is as many
 // tiles as a lane holds; a chunk of steps is transformed at a time. Per thread:
 //   v [point][group][step][columns of the group]   transformed x
@@ -111,9 +113,9 @@ void transform_x(const Shape& s, const WgradLayout& layout, const void* x, Steps
     const auto take = [&](std::int64_t tile, const Vec(&values)[kPoints]) { writer(tile, values); };
     const auto* const from = static_cast<const typename Math::Storage*>(x) + c;
     if (count == kLanes)
-      transform_inputs<false>(s, from, count, first, last, take);
+      transform_inputs<Tile2, false>(s, from, count, first, last, take);
     else
-      transform_inputs<true>(s, from, count, first, last, take);
+      transform_inputs<Tile2, true>(s, from, count, first, last, take);
     writer.end(last - first);
   }
 }
@@ -160,11 +162,11 @@ void add_gradient(const Shape& s, const WgradLayout& layout, int k_vec, int grou
         return sum;
       };
       Vec half[4][3];  // G^T m: [column][tap]
-      for (int i = 0; i < 4; ++i) filter_gradient(at(i), at(4 + i), at(8 + i), at(12 + i), half[i]);
+      for (int i = 0; i < 4; ++i) Tile2::transform_filter_gradient({at(i), at(4 + i), at(8 + i), at(12 + i)}, half[i]);
       float* const taps = dweights + (std::int64_t{k_vec} * kLanes + row) * 9 * s.c + c;
       for (int r = 0; r < 3; ++r) {
         Vec w[3];
-        filter_gradient(half[0][r], half[1][r], half[2][r], half[3][r], w);
+        Tile2::transform_filter_gradient({half[0][r], half[1][r], half[2][r], half[3][r]}, w);
         for (int tap = 0; tap < 3; ++tap) {
           float* const to = taps + (3 * r + tap) * s.c;
           if (count == kLanes)
@@ -243,12 +245,13 @@ void add_bias_gradient(const Shape& s, const T* dy, int count, float* dbias) {
 
 std::size_t wgrad_bytes(const ConvProblem& problem) {
   return with_math(problem.x, [&](auto math) {
-    return static_cast<std::size_t>(wgrad_layout<decltype(math)>(shape_of(problem)).m_floats()) * sizeof(float);
+    return static_cast<std::size_t>(wgrad_layout<decltype(math)>(shape_of(problem, Tile2::kOutputs)).m_floats()) *
+           sizeof(float);
   });
 }
 
 void run_wgrad(const ConvProblem& problem, const ConvArgs& args) {
-  const Shape s = shape_of(problem);
+  const Shape s = shape_of(problem, Tile2::kOutputs);
   with_math(problem.x, [&](auto math) {
     using Math = decltype(math);
     run_items<Math>(s, args);

@@ -54,12 +54,20 @@ class ScratchStack {
 
  private:
   static constexpr std::size_t kAlignment = 64;
+  // Not so small that every larger picture asks anew; memory that nobody touches costs nothing. (The sanitizer sees
+  // writes behind the end only where that is the end of what was asked for.)
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr std::size_t kSmallest = 0;
+#else
+  static constexpr std::size_t kSmallest = 1 << 20;
+#endif
   struct Chunk {
     std::unique_ptr<std::byte[]> memory;
     std::byte* aligned;
     std::size_t size;
   };
-  static Chunk make_chunk(std::size_t size) {
+  static Chunk make_chunk(std::size_t bytes) {
+    const std::size_t size = std::max(bytes, kSmallest);
     std::unique_ptr<std::byte[]> memory(new std::byte[size + kAlignment]);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.get());
     std::byte* const aligned = memory.get() + (kAlignment - address % kAlignment) % kAlignment;
