@@ -135,9 +135,16 @@ class Session {
     config_ = options_.configure(cfg);
     model_ = make_model(cfg, dataset.classes, config_.seed);
     start_report_ = start_from(model_, options_.from, load);
+    keep_early_layers();
     for (const io::CfgWarning& warning : cfg.warnings)
       fmt::print("{}:{}: {}\n", cfg.name, warning.line, warning.message);
     fmt::print("{}\n", start_report_.text());
+    if (config_.freeze > 0) fmt::print("the first {} layers stay as they are (--freeze)\n", config_.freeze);
+  }
+
+  void keep_early_layers() {
+    if (config_.recipe != "transfer" || options_.freeze) return;
+    config_.freeze = std::max(config_.freeze, early_layers(*model_.network, start_report_.fresh_nodes));
   }
 
   // --arch, else what --from brings along, else yolov4-tiny.

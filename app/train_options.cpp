@@ -67,7 +67,9 @@ void add_recipe_options(CLI::App& c, TrainOptions& o) {
                "Muon: a step turns a matrix of weights by this times the learning rate, of its length");
   c.add_option("--ema", o.ema, "decay of the averaged weights (0: off)");
   c.add_option("--clip", o.clip, "largest norm of the gradient (0: off)");
-  c.add_option("--freeze", o.freeze, "first layers that stay as they are");
+  c.add_option(
+      "--freeze", o.freeze,
+      "first layers that stay as they are (default: with the recipe transfer the loaded ones that see large maps)");
   c.add_option(
        "--loss", o.loss,
        "fixed (true gradients), darknet (its quirks reproduced, docs/recipes.md), or darknet-smooth-bug (with the one "

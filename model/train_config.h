@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "model/schedule.h"
 
 namespace rook {
+
+struct Network;
 
 // muon: of matrices behind batch norm (ParamSpec::matrix); AdamW of everything else.
 enum class OptimizerKind : std::uint8_t { sgd, adamw, muon };
@@ -72,6 +75,12 @@ struct TrainConfig {
 // "transfer", "scratch", "continue", "cfg". Throws Error that lists them. `cfg` reads [net] and the last head of the
 // network's cfg, as darknet would. Frozen is in each of them what stopbackward=1 in the cfg freezes.
 TrainConfig recipe(const std::string& name, const io::Cfg& cfg);
+
+// How many first layers `transfer` leaves as they were imported: those before the first convolution that reads a map of
+// a sixteenth of the picture's height or less, as far as all of them were loaded. `fresh`: nodes that start at random.
+// Edges and textures are known to imported weights from more photos than there are here, and on large maps they take a
+// third of a step.
+int early_layers(const Network& network, std::span<const int> fresh);
 
 struct RecipeText {
   const char* name;

@@ -1,11 +1,14 @@
 // Learning rates by iteration against numbers computed by hand (darknet.md 7.3), and configurations as JSON.
 #include "model/schedule.h"
 
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
+#include "model/network.h"
 #include "model/train_config.h"
 #include "model/zoo.h"
 #include "tests/model/tiny.h"
@@ -284,4 +287,22 @@ TEST_CASE("configuration: the cfg recipe takes Adam's constants, every recipe wh
     CHECK(recipe(text.name, cfg("1", "")).freeze == 1);
     CHECK(recipe(text.name, cfg("800", "")).freeze == 0);  // of which the cfg's warnings tell
   }
+}
+
+TEST_CASE("configuration: early layers are those that read large maps and were loaded") {
+  const auto network = [](const std::string& layers) { return build_network(tiny_cfg(layers, "width=64 height=64")); };
+  const std::string halves = "conv filters=4 size=3 stride=2 pad=1 | maxpool stride=2 size=2 | ";  // to 16x16
+  const auto late = network(halves + "conv filters=4 size=3 stride=4 pad=1 | maxpool stride=1 size=2 | conv filters=4");
+  CHECK(early_layers(*late, {}) == 4);  // reads 4x4
+  CHECK(early_layers(*late, std::array{5}) == 4);
+  CHECK(early_layers(*late, std::array{2}) == 2);
+  CHECK(early_layers(*late, std::array{4, 0}) == 0);
+  CHECK(early_layers(*network(halves + "conv filters=4"), {}) == 0);  // nothing is late: all of it is trained
+  // A gate's convolution reads one pixel, yet belongs to the large map that it weighs.
+  const auto gated =
+      network(halves + "avgpool | conv filters=4 | scale_channels from=-3 | conv filters=4 stride=4 | conv filters=4");
+  CHECK(early_layers(*gated, {}) == 6);
+  for (const auto& [name, layers] :
+       {std::pair{"yolov4-tiny", 18}, std::pair{"yolov3-tiny", 8}, std::pair{"rook-small", 10}})
+    CHECK(early_layers(*build_network(find_cfg(name)), {}) == layers);
 }
