@@ -41,12 +41,13 @@ TrainConfig of_few_photos(const std::string& name) {
   return config;
 }
 
-// Muon and early layers that stay (early_layers) need two thirds of the epochs of AdamW, and of two thirds of the time
-// an epoch took: 12 instead of 18.
+// By Muon, and with early layers that stay (early_layers), ten epochs come to the mAP50 of eighteen by AdamW that train
+// everything, in two fifths of the time.
 TrainConfig transfer() {
   TrainConfig config = of_few_photos("transfer");
   config.optimizer = OptimizerKind::muon;
-  config.epochs = 12;
+  config.epochs = 10;
+  config.eval_every = 2.5;
   config.schedule.base = 2e-3f;
   config.schedule.warmup = 20;
   return config;
@@ -151,7 +152,7 @@ const std::vector<RecipeText>& recipe_texts() {
   static const std::vector<RecipeText> texts{
       {"transfer",
        "a few hundred photos, starting from pretrained weights: the early layers stay as they are, the rest is trained "
-       "by Muon, four photos an update, 12 epochs, gentle augmentation"},
+       "by Muon, four photos an update, 10 epochs, gentle augmentation"},
       {"scratch", "the same from random weights: Muon, 16 epochs: it learns in so few what AdamW needs sixty for"},
       {"continue",
        "going on from an own model with more photos: half the learning rate, so that what it knows is kept, 12 epochs"},
