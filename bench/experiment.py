@@ -4,7 +4,7 @@
     v1   yolov4-tiny at 416, the 102 photos of chess/splits/v1_train.txt, from imported weights
     v2   the same from random weights
     v3   v1's best, continued on all 202 training photos
-    adamw  v2 by v1's optimizer, 62 epochs: what imported weights are worth, without what Muon is worth
+    adamw  v2 by AdamW, 62 epochs: beside a v1 by AdamW (--v1-args) what imported weights are worth, without what Muon is worth
     fast v1 with another network: --fast-net yolo-fastest
 
 Each is trained once per seed into runs/experiment/NAME-sSEED and evaluated on valid and test. The data are in
@@ -82,6 +82,11 @@ def read_metrics(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+def epochs_of(metrics):
+    """How many epochs were trained. Not every line has one: what a continued run forgot stands in its own at the end."""
+    return max(line["epoch"] for line in metrics if "epoch" in line)
+
+
 def early_map(evaluations):
     """mAP50 of the evaluation nearest to ten epochs, if there is one within half an epoch."""
     near = min(evaluations, key=lambda e: abs(e["epoch"] - EARLY), default=None)
@@ -111,7 +116,7 @@ def train(variant, seed, options):
     figures = {
         "variant": variant, "seed": seed, "commit": common.commit(), "flags": published(flags_of(variant, seed, options), options),
         "minutes": wall / 60, "minutes_to_goal": reached[0] / 60 if reached else None,
-        "epochs": metrics[-1]["epoch"], "map50_early": early_map(evaluations),
+        "epochs": epochs_of(metrics), "map50_early": early_map(evaluations),
         "best_valid_map50_while_training": max((e["map50"] for e in evaluations), default=None),
     }
     for split in ("valid", "test"):

@@ -40,7 +40,7 @@ bool can_run(const ConvProblem& problem, int tile) {
   if (!problem.dense()) return false;
   if (g.r != 3 || g.s != 3 || g.stride_h != 1 || g.stride_w != 1 || g.dilation != 1 || g.groups != 1) return false;
   if (g.pad_h > 2 || g.pad_w > 2 || !has_math(problem.x)) return false;
-  if (tile == Tile4::kOutputs && (problem.direction == ConvDirection::wgrad || problem.x != DType::f32)) return false;
+  if (tile == Tile4::kOutputs && problem.x != DType::f32) return false;
   if (problem.direction == ConvDirection::fprop) return problem.y == DType::f32 || problem.y == problem.x;
   return problem.y == problem.x;
 }
@@ -51,14 +51,20 @@ namespace {
 // convolution is faster. Measured on Zen 4 beside oneDNN 2.6, batch 1 and 8: in bf16 24 channels are a draw (1.0x), 32
 // win (1.3x); in f32 8 lose (0.8x), 16 win (1.2x), but wgrad draws at 16. Few tiles do not pay for reading filters that
 // are larger than the direct ones, 16/9 or 4 times: on Zen 3 25 small tiles win (2x beside oneDNN) and 25 large ones
-// beside them (1.3x), 16 large ones lose (0.8x). Otherwise large ones win, from 16 channels (1.25x) to 128 (1.5x).
-// oneDNN chooses its instructions at run time: compiled for AVX2 this wins still (1.5x), for SSE it loses (0.4x).
+// beside them (1.3x), 16 large ones lose (0.8x). Otherwise large ones win, from 16 channels (1.25x) to 128 (1.5x); as
+// wgrad by 1.05x to 1.45x, unless much of them lies outside of the map (10x10: 0.95x; 13x13, where small ones do not
+// fit either: 1.1x). oneDNN chooses its instructions at run time: compiled for AVX2 this wins still (1.5x), for SSE it
+// loses (0.4x).
 bool pays(const ConvProblem& problem, int tile) {
   if (kLanes < 8) return false;
   const ConvGeometry& g = problem.geometry;
   const bool few_suffice = problem.x == DType::f32 && problem.direction != ConvDirection::wgrad;
   constexpr std::int64_t kFewTiles = 24;
-  return std::min(g.c, g.k) >= (few_suffice ? 16 : 32) && shape_of(problem, tile).tiles() >= kFewTiles;
+  const std::int64_t tiles = shape_of(problem, tile).tiles();
+  if (std::min(g.c, g.k) < (few_suffice ? 16 : 32) || tiles < kFewTiles) return false;
+  if (tile == Tile2::kOutputs || problem.direction != ConvDirection::wgrad) return true;
+  const std::int64_t small_tiles = shape_of(problem, Tile2::kOutputs).tiles();
+  return 4 * tiles * Tile4::kPoints <= 3 * small_tiles * Tile2::kPoints;
 }
 
 template <int kTile>
@@ -68,7 +74,7 @@ bool supports(const ConvProblem& problem) {
 
 template <int kTile>
 std::size_t workspace(const ConvProblem& problem) {
-  return problem.direction == ConvDirection::wgrad ? wgrad_bytes(problem) : 0;
+  return problem.direction == ConvDirection::wgrad ? wgrad_bytes(problem, kTile) : 0;
 }
 
 template <int kTile>
@@ -87,8 +93,8 @@ void run(const ConvProblem& problem, const ConvArgs& args, Stream) {
   if (!can_run(problem, kTile))
     throw Error(
         fmt::format("convolution: {} runs 3x3 of dense tensors with stride 1 only, without dilation and groups{}",
-                    conv_row(kTile).name, kTile == Tile4::kOutputs ? ", fprop and dgrad in f32" : ""));
-  if (problem.direction == ConvDirection::wgrad) return run_wgrad(problem, args);
+                    conv_row(kTile).name, kTile == Tile4::kOutputs ? ", in f32" : ""));
+  if (problem.direction == ConvDirection::wgrad) return run_wgrad(problem, kTile, args);
   run_forward(problem, kTile, args);
 }
 

@@ -1,6 +1,6 @@
 // Winograd's minimal filtering (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
 // F(2x2, 3x3): a tile of 2x2 outputs from 4x4 inputs with 16 multiplications per pair of channels instead of 36.
-// F(4x4, 3x3): 4x4 outputs from 6x6 inputs with 36 instead of 144; fprop and dgrad in f32.
+// F(4x4, 3x3): 4x4 outputs from 6x6 inputs with 36 instead of 144; in f32.
 //
 //   y  = A^T [ (G w G^T) (.) (B^T x B) ] A        fprop; dgrad is fprop of dy with the filters rotated and transposed
 //   dw = G^T [ sum over tiles (A dy A^T) (.) (B^T x B) ] G                                                      wgrad
@@ -36,8 +36,8 @@ void transform_filters(const ConvProblem& problem, int tile, const float* weight
 void run_forward(const ConvProblem& problem, int tile, const ConvArgs& args);
 
 // wgrad.
-std::size_t wgrad_bytes(const ConvProblem& problem);
-void run_wgrad(const ConvProblem& problem, const ConvArgs& args);
+std::size_t wgrad_bytes(const ConvProblem& problem, int tile);
+void run_wgrad(const ConvProblem& problem, int tile, const ConvArgs& args);
 
 // Whether there is code for a problem, and the rows of the table, "winograd4" and "winograd": they support those of the
 // problems for which they are the fastest.

@@ -32,7 +32,7 @@ struct Tile2 {
     y[1] = m[1] - m[2] - m[3];
   }
 
-  // wgrad alone: A e, and G^T m.
+  // Of wgrad: A e and G^T m.
   static void transform_gradient(const Vec (&e)[2], Vec (&u)[4]) {
     u[0] = e[0];
     u[1] = e[0] + e[1];
@@ -55,6 +55,9 @@ struct Tile4 {
   static constexpr int kOutputs = 4, kInputs = 6, kPoints = kInputs * kInputs;
   static constexpr float kNear = 0.75f, kFar = 1.5f;
   static constexpr float kNear2 = kNear * kNear, kFar2 = kFar * kFar;
+  // One over the products of a point's distances from the others.
+  static constexpr float kOfZero = 1 / (kNear2 * kFar2);
+  static constexpr float kOfNear = 1 / (2 * kNear2 * (kNear2 - kFar2)), kOfFar = 1 / (2 * kFar2 * (kFar2 - kNear2));
 
   static void transform_input(const Vec (&d)[6], Vec (&v)[6]) {
     const Vec near_even = d[4] - kFar2 * d[2], near_odd = kNear * (d[3] - kFar2 * d[1]);
@@ -67,8 +70,6 @@ struct Tile4 {
     v[5] = kNear2 * kFar2 * d[1] - (kNear2 + kFar2) * d[3] + d[5];
   }
   static void transform_filter(const Vec (&w)[3], Vec (&u)[6]) {
-    constexpr float kOfZero = 1 / (kNear2 * kFar2);
-    constexpr float kOfNear = 1 / (2 * kNear2 * (kNear2 - kFar2)), kOfFar = 1 / (2 * kFar2 * (kFar2 - kNear2));
     const Vec near_even = kOfNear * w[0] + kOfNear * kNear2 * w[2], near_odd = kOfNear * kNear * w[1];
     const Vec far_even = kOfFar * w[0] + kOfFar * kFar2 * w[2], far_odd = kOfFar * kFar * w[1];
     u[0] = kOfZero * w[0];
@@ -85,6 +86,24 @@ struct Tile4 {
     y[1] = kNear * near_difference + kFar * far_difference;
     y[2] = kNear2 * near_sum + kFar2 * far_sum;
     y[3] = kNear2 * kNear * near_difference + kFar2 * kFar * far_difference + m[5];
+  }
+
+  static void transform_gradient(const Vec (&e)[4], Vec (&u)[6]) {
+    const Vec near_even = e[0] + kNear2 * e[2], near_odd = kNear * e[1] + kNear2 * kNear * e[3];
+    const Vec far_even = e[0] + kFar2 * e[2], far_odd = kFar * e[1] + kFar2 * kFar * e[3];
+    u[0] = e[0];
+    u[1] = near_even + near_odd;
+    u[2] = near_even - near_odd;
+    u[3] = far_even + far_odd;
+    u[4] = far_even - far_odd;
+    u[5] = e[3];
+  }
+  static void transform_filter_gradient(const Vec (&m)[6], Vec (&w)[3]) {
+    const Vec near_even = kOfNear * (m[1] + m[2]), near_odd = kOfNear * (m[1] - m[2]);
+    const Vec far_even = kOfFar * (m[3] + m[4]), far_odd = kOfFar * (m[3] - m[4]);
+    w[0] = kOfZero * m[0] + near_even + far_even;
+    w[1] = kNear * near_odd + kFar * far_odd;
+    w[2] = kNear2 * near_even + kFar2 * far_even + m[5];
   }
 };
 

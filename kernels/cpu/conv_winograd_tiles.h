@@ -86,25 +86,28 @@ void transform_inputs(const Shape& s, const T* x, int count, std::int64_t begin,
   }
 }
 
-// Calls take(tile - begin, u) with u = A dy A^T for the tiles [begin, end) of F(2x2, 3x3); `s` is the shape of fprop.
-template <bool kPartial, class T, class Take>
+// Calls take(tile - begin, u) with u = A dy A^T for the tiles [begin, end); `s` is the shape of fprop.
+template <class Tile, bool kPartial, class T, class Take>
 void transform_gradients(const Shape& s, const T* dy, int count, std::int64_t begin, std::int64_t end, Take take) {
+  constexpr int kInputs = Tile::kInputs, kOutputs = Tile::kOutputs;
   TileWalk at(s, begin);
   for (std::int64_t t = begin; t < end; ++t, at.next()) {
-    const int row = at.row * Tile2::kOutputs, column = at.column * Tile2::kOutputs;
+    const int row = at.row * kOutputs, column = at.column * kOutputs;
     const T* const first = dy + ((at.image * s.p + row) * s.q + column) * s.k;
-    const bool right = column + 1 < s.q, below = row + 1 < s.p;
-    const Vec e00 = load_channels<kPartial>(first, count);
-    const Vec e01 = right ? load_channels<kPartial>(first + s.k, count) : Vec{};
-    const Vec e10 = below ? load_channels<kPartial>(first + std::int64_t{s.q} * s.k, count) : Vec{};
-    const Vec e11 = right && below ? load_channels<kPartial>(first + (std::int64_t{s.q} + 1) * s.k, count) : Vec{};
-    Vec left_half[4], right_half[4], u[Tile2::kPoints];
-    Tile2::transform_gradient({e00, e10}, left_half);
-    Tile2::transform_gradient({e01, e11}, right_half);
-    for (int i = 0; i < 4; ++i) {
-      Vec of_row[4];
-      Tile2::transform_gradient({left_half[i], right_half[i]}, of_row);
-      for (int j = 0; j < 4; ++j) u[4 * i + j] = of_row[j];
+    Vec columns[kOutputs][kInputs];  // A dy: [column][row]
+    for (int j = 0; j < kOutputs; ++j) {
+      Vec e[kOutputs] = {};
+      for (int i = 0; i < kOutputs; ++i)
+        if (row + i < s.p && column + j < s.q)
+          e[i] = load_channels<kPartial>(first + (std::int64_t{i} * s.q + j) * s.k, count);
+      Tile::transform_gradient(e, columns[j]);
+    }
+    Vec u[Tile::kPoints];
+    for (int i = 0; i < kInputs; ++i) {
+      Vec of_row[kOutputs], to[kInputs];
+      for (int j = 0; j < kOutputs; ++j) of_row[j] = columns[j][i];
+      Tile::transform_gradient(of_row, to);
+      for (int j = 0; j < kInputs; ++j) u[kInputs * i + j] = to[j];
     }
     take(t - begin, u);
   }

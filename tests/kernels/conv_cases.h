@@ -131,14 +131,15 @@ inline Tolerance tolerance_for(DType storage, std::int64_t terms, double size) {
 // the 16 points over the channels summed over; there the transformed inputs have the variance 4/3, the transformed
 // filters together 6.25/3: 0.9 u sqrt(channels) rms. A gradient of filters sums over tiles, with weights that square to
 // at most 4 times the variances 1/3 and 4/3: 0.7 u sqrt(tiles). Eight to nine times the larger is sqrt(terms) / 32. In
-// f32 u is 2^-16 times that. F(4x4, 3x3): the same sum over its 36 points gives 8.8 sqrt(channels) in the last output
-// of a tile, where F(2x2, 3x3) has 1.7: 5.3 times as much.
+// f32 u is 2^-16 times that. F(4x4, 3x3): the same sums over its 36 points give 4.7 u sqrt(channels) in the last
+// output of a tile and 5.1 u sqrt(tiles) in the last tap, 5.7 times the largest of F(2x2, 3x3).
 inline double winograd_error(const ConvRow& row, const ConvProblem& p) {
   if (!row.name.starts_with("winograd")) return 0;
   const ConvGeometry& g = p.geometry;
-  const double tiles = static_cast<double>(p.n) * ((p.p() + 1) / 2) * ((p.q() + 1) / 2);
+  const int tile = row.name == "winograd4" ? 4 : 2;
+  const double tiles = static_cast<double>(p.n) * ((p.p() + tile - 1) / tile) * ((p.q() + tile - 1) / tile);
   const double terms = p.direction == ConvDirection::fprop ? g.c : p.direction == ConvDirection::dgrad ? g.k : tiles;
-  return std::sqrt(terms) / 32 * (p.x == DType::bf16 ? 1 : 1.0 / 65536) * (row.name == "winograd4" ? 5.3 : 1);
+  return std::sqrt(terms) / 32 * (p.x == DType::bf16 ? 1 : 1.0 / 65536) * (tile == 4 ? 5.7 : 1);
 }
 
 inline const ConvRow& ref_row() {

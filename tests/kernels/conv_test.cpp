@@ -181,7 +181,6 @@ TEST_CASE("conv: wgrad needs no gradient of the bias") {
                             .w = 4,
                             .bias = true};
   for (const ConvRow& row : cpu::conv_rows()) {
-    if (row.name == "winograd4") continue;  // has no wgrad
     CAPTURE(row.name);
     Setup s(problem, random);
     const Setup before = s;

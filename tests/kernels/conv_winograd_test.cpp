@@ -67,7 +67,7 @@ TEST_CASE("conv winograd: agrees with the reference in all directions") {
   const auto [ran_f32, ran_bf16] = check_all(kSmallTiles, random);
   CHECK(ran_f32 == 6 * cases);
   CHECK((ran_bf16 == 0 || ran_bf16 == 8 * cases));  // not every processor multiplies bf16
-  CHECK(check_all(kLargeTiles, random) == std::array{4 * cases, 0});
+  CHECK(check_all(kLargeTiles, random) == std::array{6 * cases, 0});
 }
 
 TEST_CASE("conv winograd: every activation") {
@@ -152,7 +152,6 @@ TEST_CASE("conv winograd: what it cannot run it refuses") {
   refused([](ConvProblem& p) { p.geometry.pad_h = 3; });
   refused([](ConvProblem& p) { p.x = DType::f64; });
   refused([](ConvProblem& p) { p.y = DType::bf16; });
-  refused_by(4, [](ConvProblem& p) { p.direction = ConvDirection::wgrad; });
   refused_by(4, [](ConvProblem& p) { p.x = p.y = DType::bf16; });
   ConvProblem narrow = good;
   narrow.geometry.c = 3;
