@@ -155,7 +155,8 @@ const std::vector<RecipeText>& recipe_texts() {
        "by Muon, four photos an update, 10 epochs, gentle augmentation"},
       {"scratch", "the same from random weights: Muon, 16 epochs: it learns in so few what AdamW needs sixty for"},
       {"continue",
-       "going on from an own model with more photos: half the learning rate, so that what it knows is kept, 12 epochs"},
+       "going on from an own model with more photos: AdamW at a low learning rate, so that what it knows is kept, 12 "
+       "epochs"},
       {"cfg", "what the cfg says, as darknet trains: SGD, [net]'s policy and augmentation, darknet's loss"}};
   return texts;
 }
