@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "model/checkpoint.h"
 #include "model/train_config.h"
@@ -51,6 +52,26 @@ int stopped(const Words& words, const fs::path& run, std::size_t lines, int sign
   const int status = child.end(signal);
   out = child.out();
   return status;
+}
+
+// Layers with weights, each of them as in the other model to the bit.
+std::set<int> layers_that_stayed(const Model& before, const Model& after) {
+  std::set<int> stayed, changed;
+  for (const Param& param : after.params->all()) {
+    const auto a = std::as_const(*before.params).value(*before.params->find(param.node, param.spec.role)),
+               b = std::as_const(*after.params).value(param);
+    (std::equal(a.begin(), a.end(), b.begin(), b.end()) ? stayed : changed).insert(param.node);
+  }
+  for (const int node : changed) stayed.erase(node);
+  return stayed;
+}
+
+// Layers with weights among the first `count`.
+std::set<int> layers_below(const Model& model, int count) {
+  std::set<int> nodes;
+  for (const Param& param : model.params->all())
+    if (param.node < count) nodes.insert(param.node);
+  return nodes;
 }
 
 }  // namespace
@@ -155,11 +176,26 @@ TEST_CASE("rook train: from another run, with other classes, with a list of phot
   CHECK(after.network->graph.size() == before.network->graph.size());
   CHECK(after.network->width == 64);
   CHECK(nlohmann::json::parse(text_of(folder / "run/config.json"))["arch"] == "rook-nano");
-  for (const Param& param : after.params->all()) {
-    if (param.node >= 4) continue;
-    const auto a = std::as_const(*before.params).value(*before.params->find(param.node, param.spec.role)),
-               b = std::as_const(*after.params).value(param);
-    CHECK_MESSAGE(std::equal(a.begin(), a.end(), b.begin(), b.end()), param.name);
+  CHECK(layers_that_stayed(before, after) == layers_below(after, 4));
+}
+
+TEST_CASE("rook train: the recipe transfer leaves early layers as they were imported, unless --freeze says otherwise") {
+  const TempFolder folder;
+  const Model before = load_model(tiny_run().run.string());
+  const int early = early_layers(*before.network, {});
+  REQUIRE(early > 4);
+  for (const int freeze : {early, 0}) {
+    CAPTURE(freeze);
+    const fs::path run = folder / std::to_string(freeze);
+    Words words = train_words(tiny_run().data, run, "1");
+    const Words more{"--from", tiny_run().run.string(), "--recipe", "transfer", "--ema", "0"};
+    words.insert(words.end(), more.begin(), more.end());
+    if (freeze == 0) words.insert(words.end(), {"--freeze", "0"});
+    const std::string out = output_of(words);
+    CHECK(shows(out, fmt::format("the first {} layers stay as they are", early)) == (freeze > 0));
+    CHECK(nlohmann::json::parse(text_of(run / "config.json"))["train"]["freeze"] == freeze);
+    const Model after = load_model((run / "last.safetensors").string());
+    CHECK(layers_that_stayed(before, after) == layers_below(after, freeze));
   }
 }
 
