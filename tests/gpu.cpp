@@ -31,18 +31,19 @@ void run_on_gpu(const Backend& backend, const std::function<void(const Gpu&)>& b
 
 void Gpu::for_each_order(const std::function<void(const std::string& order)>& body) const {
   if (ops->device != Device::emu) return body("the GPU's own");
-  emu::set_thread_order(emu::ThreadOrder::forward);
-  body("forward");
-  if (watched) return;
+  using emu::ThreadOrder;
+  const auto run = [&](ThreadOrder order, const char* order_name, std::uint64_t seed = 0) {
+    emu::set_thread_order(order, seed);
+    body(order_name);
+    emu::set_thread_order(ThreadOrder::forward);
+  };
+  if (watched) return run(ThreadOrder::forward, "forward");
   if (!kSanitized) {
-    emu::set_thread_order(emu::ThreadOrder::reverse);
-    body("reverse");
+    run(ThreadOrder::forward, "forward");
+    run(ThreadOrder::reverse, "reverse");
+    run(ThreadOrder::shuffled, "shuffled", 2);
   }
-  for (int seed = 1; seed <= (kSanitized ? 1 : 2); ++seed) {
-    emu::set_thread_order(emu::ThreadOrder::shuffled, static_cast<std::uint64_t>(seed));
-    body("shuffled");
-  }
-  emu::set_thread_order(emu::ThreadOrder::forward);
+  run(ThreadOrder::shuffled, "shuffled", 1);
 }
 
 void for_each_gpu(const std::function<void(const Gpu&)>& body) {

@@ -23,8 +23,8 @@ struct Gpu {
   bool watched = false;
 
   void finish() const { ops->runtime->synchronize(stream); }
-  // Runs `body` under the emulator's orders of threads (forward, reverse, two shuffles; under AddressSanitizer forward
-  // and one shuffle, watched forward alone); once on a GPU, which has its own.
+  // Runs `body` under the emulator's orders of threads (forward, reverse, two shuffles; under AddressSanitizer, which
+  // looks at addresses, one shuffle, watched forward alone); once on a GPU, which has its own.
   void for_each_order(const std::function<void(const std::string& order)>& body) const;
 };
 

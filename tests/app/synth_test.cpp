@@ -77,7 +77,7 @@ TEST_CASE("our own weights: small, made of rendered photos alone, and of others 
 TEST_CASE("our own weights detect on rendered photos they never saw, and start a training with their network") {
   const TempFolder folder;
   const std::string set = (folder / "set").string();
-  output_of({"synth", "chess", "--images", "12", "--seed", "77", "--out", set});
+  output_of({"synth", "chess", "--images", "10", "--seed", "77", "--out", set});
   const nlohmann::json report = nlohmann::json::parse(output_of(
       {"eval", "--model", "rendered", "--data", set, "--split", kSanitized ? "test" : "train", "--json", "-"}));
   CHECK(report["map50"].get<double>() > 0.6);  // random weights: nothing

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "model/zoo.h"
 #include "tests/app/cli_support.h"
+#include "tests/model/trainer_support.h"
 
 using namespace rook;
 using namespace rook::app;
@@ -173,10 +174,20 @@ TEST_CASE("tuner: a network's problems are those its executor asks for") {
 
 namespace {
 
-// Small, and each row sampled as little as may be.
-Words tune_words(const fs::path& cache, const Words& more) {
-  Words words{"tune", "--arch",   "rook-nano", "--size", "32",          "--seconds",
-              "0",    "--device", "cpu",       "--out",  cache.string()};
+// The cfg of a network of few convolutions: each row of each of them is measured.
+const std::string& small_network() {
+  static const TempFolder folder;
+  static const std::string file = [] {
+    append_text(folder / "small.cfg", cfg_text(kTrainLayers, kTrainNet));
+    return (folder / "small.cfg").string();
+  }();
+  return file;
+}
+
+// Each row sampled as little as may be.
+Words tune_words(const fs::path& cache, const Words& more, const std::string& device = "cpu") {
+  Words words{"tune", "--arch",   small_network(), "--size", "32",          "--seconds",
+              "0",    "--device", device,          "--out",  cache.string()};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -278,12 +289,9 @@ TEST_CASE("command line: tune on the emulator") {
   if (!emu_backend()) return;
   const TempFolder folder;
   const fs::path cache = folder / "cache.json";
-  const nlohmann::json measured = json_of(
-      {"tune", "--arch", "rook-nano", "--size", "32", "--seconds", "0", "--device", "emu", "--out", cache.string()});
+  const nlohmann::json measured = json_of(tune_words(cache, {}, "emu"));
   CHECK(measured["rows"].size() > 3);
   for (const auto& row : measured["rows"])
     for (const auto& candidate : row["rows"]) CHECK_FALSE(candidate.contains("dropped"));
-  for (const auto& row : listed_rows(
-           {"tune", "--arch", "rook-nano", "--size", "32", "--list", "--device", "emu", "--out", cache.string()}))
-    CHECK(row["why"] == "tuned");
+  for (const auto& row : listed_rows(tune_words(cache, {"--list"}, "emu"))) CHECK(row["why"] == "tuned");
 }

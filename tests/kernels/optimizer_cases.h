@@ -85,7 +85,7 @@ inline Norm norm_on(const Subject& subject, const float* gradient, const Mapped<
 // Of what is trained only, in double, without overflow, the same to the bit.
 inline void test_gradient_norm(const Subject& subject) {
   const Mapped<ParamSegment> segments = odd_segments();
-  for (const int offset : chosen(subject, std::vector{0, 1}, 1)) {
+  for (const int offset : {0, 1}) {
     Parameters p(1, offset);
     Norm expected;
     ref::gradient_norm({.gradient = p.gradient(),
@@ -94,6 +94,7 @@ inline void test_gradient_norm(const Subject& subject) {
                         .bad_segment = &expected.bad});
     const double first = norm_on(subject, p.gradient(), segments).squares;
     CHECK(std::abs(first - expected.squares) <= 1e-12 * expected.squares);
+    if (subject.watched) return;  // nothing new for who looks for races
     subject.for_each_way([&] {
       const Norm norm = norm_on(subject, p.gradient(), segments);
       CHECK(norm.squares == first);
@@ -104,7 +105,6 @@ inline void test_gradient_norm(const Subject& subject) {
     const Norm without = norm_on(subject, p.gradient(), segments);
     CHECK((without.squares == first && without.bad == -1));
   }
-  if (subject.watched) return;  // nothing new for who looks for races
   Parameters large(1);
   std::fill_n(large.gradient(), kParameters, 3e38f);
   const double trained = 30001 + 1 + (kParameters - 34009);

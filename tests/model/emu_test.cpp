@@ -94,14 +94,14 @@ TEST_CASE("emu: a training goes on to the bit" * doctest::skip(emu_backend() == 
 
 TEST_CASE("emu: a GPU trains as well as the CPU" * doctest::skip(emu_backend() == nullptr)) {
   TrainConfig config = plain_config();
-  config.epochs = 200;  // of one step
+  config.epochs = 100;  // of one step
   double map50[2] = {};
   for (const auto& [i, backend] : {std::pair{0, &cpu_backend()}, {1, emu_backend()}}) {
     TinyTraining run(config);
     run.backend = backend;
     map50[i] = run.train(true).best_map50;
   }
-  MESSAGE("mAP50 after 200 steps: cpu ", map50[0], ", emu ", map50[1]);
+  MESSAGE("mAP50 after 100 steps: cpu ", map50[0], ", emu ", map50[1]);
   CHECK(map50[0] > 0.9);
   CHECK(std::abs(map50[0] - map50[1]) <= 0.005);
 }

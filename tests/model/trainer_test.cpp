@@ -27,7 +27,7 @@ std::vector<float> copy_of(const Params& params) {
 TEST_CASE("trainer: eight photos are learnt by heart") {
   for (const DType precision : {DType::f32, DType::bf16}) {
     TrainConfig config = plain_config();
-    config.epochs = kSanitized ? 20 : 250;
+    config.epochs = kSanitized ? 20 : 150;
     config.precision = precision;
     config.eval_every = 1e9;  // at the end only
     TinyTraining run(config);
