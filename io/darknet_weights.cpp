@@ -48,7 +48,7 @@ void check_finite(std::span<const float> payload, const std::string& name, int f
 }
 
 template <class Reader>
-DarknetWeights read_from(Reader& reader) {
+DarknetWeights read_weights_from(Reader& reader) {
   DarknetWeights weights;
   weights.file = reader.name();
   DarknetHeader& header = weights.header;
@@ -87,12 +87,12 @@ DarknetWeights read_from(Reader& reader) {
 
 DarknetWeights read_darknet_weights(const std::filesystem::path& file) {
   FileReader reader(file);
-  return read_from(reader);
+  return read_weights_from(reader);
 }
 
 DarknetWeights parse_darknet_weights(std::span<const std::byte> bytes, const std::string& name) {
   SpanReader reader(bytes, name);
-  return read_from(reader);
+  return read_weights_from(reader);
 }
 
 void write_darknet_weights(const std::filesystem::path& file, const DarknetWeights& weights) {

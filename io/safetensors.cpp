@@ -197,7 +197,7 @@ Header read_header(Reader& reader) {
 }
 
 template <class Reader>
-SafeTensors read_from(Reader& reader) {
+SafeTensors read_tensors_from(Reader& reader) {
   Header header = read_header(reader);
   SafeTensors result;
   result.file = reader.name();
@@ -291,12 +291,12 @@ const SafeTensor& SafeTensors::at(const std::string& name) const {
 
 SafeTensors read_safetensors(const std::filesystem::path& file) {
   FileReader reader(file);
-  return read_from(reader);
+  return read_tensors_from(reader);
 }
 
 SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {
   SpanReader reader(bytes, name);
-  return read_from(reader);
+  return read_tensors_from(reader);
 }
 
 std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& file) {

@@ -5,16 +5,14 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "model/evaluate_parts.h"
+#include "model/overlap.h"
 
 namespace rook {
 namespace {
 
-constexpr double kSamePlace = 0.5;  // IoU
-
 template <class A, class B>
 bool same_box(const A& a, const B& b) {
-  return a.cls == b.cls && iou(Box<double>{a.x, a.y, a.w, a.h}, Box<double>{b.x, b.y, b.w, b.h}) >= kSamePlace;
+  return a.cls == b.cls && overlap_of(a, b) >= kSamePlace;
 }
 
 // Which truth each detection above `conf` has found, by falling score; -1: none, or one that is found already.

@@ -128,7 +128,7 @@ void add_confusion(const ImageResult& photo, std::vector<JudgedDetection> judged
       std::size_t match = taken.size();
       double best = iou_threshold(0);
       for (std::size_t t = 0; t < taken.size(); ++t) {
-        const double overlap = iou(box_of<double>(detection), box_of<double>(photo.truths[t]));
+        const double overlap = overlap_of(detection, photo.truths[t]);
         if (taken[t] != 0 || !(overlap >= best)) continue;
         best = overlap;
         match = t;

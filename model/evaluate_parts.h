@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/box.h"
 #include "model/evaluate.h"
+#include "model/overlap.h"
 
 namespace rook {
 
@@ -16,11 +16,6 @@ namespace rook {
 inline constexpr int kIouThresholds = 10;
 constexpr double iou_threshold(int t) {
   return t == kIouThresholds - 1 ? 0.95 : 0.5 + t * ((0.95 - 0.5) / (kIouThresholds - 1));
-}
-
-template <class F>
-constexpr Box<F> box_of(const Detection& detection) {
-  return {F(detection.x), F(detection.y), F(detection.w), F(detection.h)};
 }
 
 // Throws Error naming the photo when a score or box is not finite or a class is not below `classes`.

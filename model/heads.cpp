@@ -7,15 +7,13 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "io/cfg_check.h"
 
 namespace rook {
 namespace {
 
 using io::CfgSection;
-
-std::string place(const CfgSection& s) {
-  return fmt::format("{}:{}: [{}]", s.file, s.line, s.type);
-}
+using io::place_of;
 
 BoxLoss box_loss_of(const CfgSection& s, const char* fallback) {
   const std::string name = s.text("iou_loss", fallback);
@@ -24,7 +22,7 @@ BoxLoss box_loss_of(const CfgSection& s, const char* fallback) {
   if (name == "giou") return BoxLoss::giou;
   if (name == "diou") return BoxLoss::diou;
   if (name == "ciou") return BoxLoss::ciou;
-  throw Error(fmt::format("{}: iou_loss={} is not one of mse, iou, giou, diou, ciou", place(s), name));
+  throw Error(fmt::format("{}iou_loss={} is not one of mse, iou, giou, diou, ciou", place_of(s, "iou_loss"), name));
 }
 
 IouKind iou_kind_of(const CfgSection& s) {
@@ -39,15 +37,16 @@ void read_anchors(const CfgSection& s, HeadSpec& spec) {
   const std::vector<float> anchors = s.numbers("anchors");
   const int num = s.integer("num", static_cast<int>(anchors.size() / 2));
   if (num < 1 || num > kMaxAnchors)
-    throw Error(fmt::format("{}: num={} anchors; 1 to {} are supported", place(s), num, kMaxAnchors));
+    throw Error(fmt::format("{}num={} anchors; 1 to {} are supported", place_of(s, "num"), num, kMaxAnchors));
   if (static_cast<int>(anchors.size()) < 2 * num)
-    throw Error(fmt::format("{}: anchors= has {} numbers, num={} needs {}", place(s), anchors.size(), num, 2 * num));
+    throw Error(fmt::format("{}anchors= has {} numbers, num={} needs {}", place_of(s, "anchors"), anchors.size(), num,
+                            2 * num));
   spec.total_anchors = num;
   for (int i = 0; i < num; ++i) {
     spec.anchor_w[i] = anchors[2 * i];
     spec.anchor_h[i] = anchors[2 * i + 1];
     if (!(spec.anchor_w[i] > 0 && spec.anchor_h[i] > 0))
-      throw Error(fmt::format("{}: anchor {} is not positive", place(s), i));
+      throw Error(fmt::format("{}anchor {} is not positive", place_of(s, "anchors"), i));
   }
   std::vector<int> mask = s.integers("mask");
   if (mask.empty()) {
@@ -56,10 +55,10 @@ void read_anchors(const CfgSection& s, HeadSpec& spec) {
   }
   spec.anchors = static_cast<int>(mask.size());
   if (spec.anchors > kMaxAnchors)
-    throw Error(fmt::format("{}: mask= names more than {} anchors", place(s), kMaxAnchors));
+    throw Error(fmt::format("{}mask= names more than {} anchors", place_of(s, "mask"), kMaxAnchors));
   for (int i = 0; i < spec.anchors; ++i) {
     if (mask[i] < 0 || mask[i] >= num)
-      throw Error(fmt::format("{}: mask={} is not an anchor of num={}", place(s), mask[i], num));
+      throw Error(fmt::format("{}mask={} is not an anchor of num={}", place_of(s, "mask"), mask[i], num));
     spec.mask[i] = mask[i];
   }
 }
@@ -82,8 +81,8 @@ void read_loss(const CfgSection& s, Head& head) {
   const std::vector<float> counters = s.numbers("counters_per_class");
   if (!counters.empty()) {
     if (static_cast<int>(counters.size()) != head.spec.classes)
-      throw Error(fmt::format("{}: counters_per_class= has {} numbers for {} classes", place(s), counters.size(),
-                              head.spec.classes));
+      throw Error(fmt::format("{}counters_per_class= has {} numbers for {} classes", place_of(s, "counters_per_class"),
+                              counters.size(), head.spec.classes));
     const float most = *std::max_element(counters.begin(), counters.end());
     for (const float count : counters)
       head.class_multipliers.push_back(std::min(loss.max_delta, most / std::max(count, 1.0f)));
@@ -97,7 +96,8 @@ Head read_head(const CfgSection& s, int node, Shape logits) {
   HeadSpec& spec = head.spec;
   spec.kind = s.type == "region" ? HeadKind::region : s.type == "yolo" ? HeadKind::yolo : HeadKind::gaussian;
   spec.classes = s.integer("classes", 20);
-  if (spec.classes < 1) throw Error(fmt::format("{}: classes={}; at least one is needed", place(s), spec.classes));
+  if (spec.classes < 1)
+    throw Error(fmt::format("{}classes={}; at least one is needed", place_of(s, "classes"), spec.classes));
   read_anchors(s, spec);
   spec.scale_x_y = s.number("scale_x_y", 1);
   spec.new_coords = s.integer("new_coords", 0) != 0;
@@ -105,8 +105,8 @@ Head read_head(const CfgSection& s, int node, Shape logits) {
   const int wanted = spec.anchors * spec.entries();
   if (logits.c != wanted)
     throw Error(
-        fmt::format("{}: the convolution before it has filters={}, but {} anchors x ({} classes + {}) need filters={}",
-                    place(s), logits.c, spec.anchors, spec.classes, spec.entries() - spec.classes, wanted));
+        fmt::format("{}the convolution before it has filters={}, but {} anchors x ({} classes + {}) need filters={}",
+                    place_of(s), logits.c, spec.anchors, spec.classes, spec.entries() - spec.classes, wanted));
   if (spec.kind != HeadKind::region) {
     read_loss(s, head);
   } else {
@@ -129,8 +129,8 @@ void finish_heads(Network& network) {
         fmt::format("{}: {} heads; at most {} are supported", network.cfg.name, network.heads.size(), kMaxHeads));
   for (Head& head : network.heads) {
     if (head.spec.classes != network.classes())
-      throw Error(fmt::format("{}: the heads differ in classes ({} and {}); give all of them the same",
-                              place(network.cfg.layer(head.node)), network.classes(), head.spec.classes));
+      throw Error(fmt::format("{}the heads differ in classes ({} and {}); give all of them the same",
+                              place_of(network.cfg.layer(head.node)), network.classes(), head.spec.classes));
     head.loss.class_multipliers = head.class_multipliers.empty() ? nullptr : head.class_multipliers.data();
   }
   const CfgSection& last = network.cfg.layer(network.heads.back().node);

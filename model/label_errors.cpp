@@ -9,19 +9,8 @@
 namespace rook {
 namespace {
 
-constexpr double kSamePlace = 0.5;    // IoU, as the evaluators have it
 constexpr double kNear = 0.1;         // IoU of a box with its object beside it
 constexpr double kUnexplained = 0.5;  // a label with less than this share of a detection's confidence may be about it
-
-double overlap_of(const Truth& a, const Truth& b) {
-  return iou(box_of<double>(a), box_of<double>(b));
-}
-double overlap_of(const Detection& a, const Truth& b) {
-  return iou(box_of<double>(a), box_of<double>(b));
-}
-double overlap_of(const Detection& a, const Detection& b) {
-  return iou(box_of<double>(a), box_of<double>(b));
-}
 
 // The labels of a photo and what the matching gives them.
 struct Matched {

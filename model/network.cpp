@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "io/cfg_check.h"
 #include "kernels/names.h"
 #include "model/heads.h"
 #include "model/layers/layers.h"
@@ -11,16 +12,13 @@ namespace rook {
 namespace {
 
 using io::CfgSection;
-
-std::string place(const CfgSection& section) {
-  return fmt::format("{}:{}: [{}]", section.file, section.line, section.type);
-}
+using io::place_of;
 
 Activation activation_of(const CfgSection& section, std::string_view fallback) {
   const std::string name = section.text("activation", fallback);
   if (name == "rev_leaky" || name == "revleaky") return Activation::leaky;  // darknet computes it so
   const auto activation = activation_from_name(name);
-  if (!activation) throw Error(fmt::format("{}: activation={} is not supported", place(section), name));
+  if (!activation) throw Error(fmt::format("{}activation={} is not supported", place_of(section, "activation"), name));
   return *activation;
 }
 
@@ -36,7 +34,7 @@ std::unique_ptr<Op> activated(const CfgSection& section, std::string_view fallba
 void refuse(const CfgSection& section, std::initializer_list<const char*> keys) {
   for (const char* key : keys)
     if (section.has(key) && section.text(key, "0") != "0" && section.text(key, "none") != "none")
-      throw Error(fmt::format("{}: {}={} is not supported", place(section), key, section.text(key, "")));
+      throw Error(fmt::format("{}{}={} is not supported", place_of(section, key), key, section.text(key, "")));
 }
 
 class Builder {
@@ -64,8 +62,8 @@ class Builder {
       // Others cannot write the wide logits that heads read, and there would be no filters to fit to the classes.
       const std::string before = index == 0 ? "nothing" : fmt::format("[{}]", cfg_.layer(index - 1).type);
       if (before != "[convolutional]")
-        throw Error(fmt::format("{}: a head must follow a [convolutional] layer; before this one is {}", place(section),
-                                before));
+        throw Error(fmt::format("{}a head must follow a [convolutional] layer; before this one is {}",
+                                place_of(section), before));
       network_->heads.push_back(read_head(section, index, network_->graph.nodes()[index - 1].output));
       network_->graph.add_head(index - 1, name);
       return;
@@ -77,7 +75,7 @@ class Builder {
     } catch (const Error& error) {
       throw Error(std::string(error.what()).starts_with(section.file)
                       ? error.what()
-                      : fmt::format("{}: {}", place(section), error.what()));
+                      : fmt::format("{}{}", place_of(section), error.what()));
     }
     network_->graph.add(std::move(op), std::move(inputs), name);
   }
@@ -92,7 +90,7 @@ class Builder {
     const int node = value < 0 ? index + value : value;
     if (node < 0 || node >= index)
       throw Error(
-          fmt::format("{}: refers to layer {}, which does not come before layer {}", place(section), value, index));
+          fmt::format("{}refers to layer {}, which does not come before layer {}", place_of(section), value, index));
     return node;
   }
 
@@ -100,16 +98,16 @@ class Builder {
     std::vector<int> inputs;
     if (section.type == "route") {
       for (const int value : section.integers("layers")) inputs.push_back(resolve(section, value, index));
-      if (inputs.empty()) throw Error(fmt::format("{}: layers= names no layer", place(section)));
+      if (inputs.empty()) throw Error(fmt::format("{}layers= names no layer", place_of(section, "layers")));
       return inputs;
     }
     inputs.push_back(index - 1);
     if (section.type == "shortcut" || section.type == "scale_channels" || section.type == "sam") {
       for (const int value : section.integers("from")) inputs.push_back(resolve(section, value, index));
-      if (inputs.size() < 2) throw Error(fmt::format("{}: from= names no layer", place(section)));
+      if (inputs.size() < 2) throw Error(fmt::format("{}from= names no layer", place_of(section, "from")));
       if (section.type != "shortcut" && inputs.size() > 2)
-        throw Error(fmt::format("{}: from= takes one layer", place(section)));
-      if (index == 0) throw Error(fmt::format("{}: there is no layer before it", place(section)));
+        throw Error(fmt::format("{}from= takes one layer", place_of(section, "from")));
+      if (index == 0) throw Error(fmt::format("{}there is no layer before it", place_of(section)));
     }
     return inputs;
   }
@@ -150,8 +148,8 @@ class Builder {
     if (s.type == "activation") return activated(s, "linear", make_activation);
     if (s.type == "batchnorm") return make_batchnorm(shape_of(inputs[0]).c, bn_eps());
     if (s.type == "empty") return make_empty();
-    throw Error(fmt::format("{}: this layer type is not supported by rook (it has the layers of detection networks)",
-                            place(s)));
+    throw Error(fmt::format("{}this layer type is not supported by rook (it has the layers of detection networks)",
+                            place_of(s)));
   }
 
   static PoolGeometry pool_geometry(const CfgSection& s) {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "kernels/box.h"
+#include "model/overlap.h"
 
 namespace rook {
 namespace {
@@ -14,10 +14,6 @@ namespace {
 // below.
 constexpr double kSameObject = 0.6;
 constexpr double kNothingSeen = 0.5;
-
-double overlap_of(const Detection& a, const Detection& b) {
-  return iou(Box<double>{a.x, a.y, a.w, a.h}, Box<double>{b.x, b.y, b.w, b.h});
-}
 
 // Doubts of a box have the same causes, so they are not added: the greatest counts.
 void raise_doubt(Proposal& proposal, double chance, Doubt why) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "io/cfg_check.h"
 #include "kernels/philox.h"
 
 namespace rook {
@@ -109,8 +110,7 @@ Schedule schedule_of(const io::CfgSection& net) {
   for (const int step : net.integers("steps")) s.steps.push_back(step);
   s.scales = net.numbers("scales");
   if (s.policy == Policy::steps && s.scales.size() < s.steps.size())
-    throw Error(
-        fmt::format("{}:{}: [net]: {} steps but {} scales", net.file, net.line, s.steps.size(), s.scales.size()));
+    throw Error(fmt::format("{}{} steps but {} scales", io::place_of(net, "scales"), s.steps.size(), s.scales.size()));
   s.step = net.integer("step", 1);
   s.scale = net.number("scale", 1);
   s.gamma = net.number("gamma", 1);

@@ -8,14 +8,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "kernels/augment_math.h"
-#include "kernels/bfloat16.h"
+#include "kernels/cpu/scalar.h"
 #include "kernels/ops.h"
 #include "kernels/step.h"
 
@@ -119,32 +118,24 @@ void recolour(const AugmentPatch& patch, int count, float* pixels) {
 }
 
 template <class T>
-T from255(float value) {
-  if constexpr (std::is_same_v<T, float>)
-    return value / 255;
-  else
-    return float_to_bf16(value / 255);
-}
-
-template <class T>
 void store_pixels(const float* pixels, int count, std::int64_t pitch, T* out) {
   if (pitch == 3) {
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
-      out[3 * i] = from255<T>(pixels[4 * i]);
-      out[3 * i + 1] = from255<T>(pixels[4 * i + 1]);
-      out[3 * i + 2] = from255<T>(pixels[4 * i + 2]);
+      out[3 * i] = from_float<T>(pixels[4 * i] / 255);
+      out[3 * i + 1] = from_float<T>(pixels[4 * i + 1] / 255);
+      out[3 * i + 2] = from_float<T>(pixels[4 * i + 2] / 255);
     }
     return;
   }
   for (int i = 0; i < count; ++i) {
-    for (int c = 0; c < 3; ++c) out[i * pitch + c] = from255<T>(pixels[4 * i + c]);
+    for (int c = 0; c < 3; ++c) out[i * pitch + c] = from_float<T>(pixels[4 * i + c] / 255);
   }
 }
 
 template <class T>
 void fill_grey(int count, std::int64_t pitch, T* out) {
-  for (int i = 0; i < count; ++i) std::fill_n(out + i * pitch, 3, from255<T>(kAugmentGrey));
+  for (int i = 0; i < count; ++i) std::fill_n(out + i * pitch, 3, from_float<T>(kAugmentGrey / 255));
 }
 
 // Rows [begin, end) of a patch.

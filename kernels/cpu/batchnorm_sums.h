@@ -37,9 +37,9 @@ inline ChannelBlocks plan_blocks(const RowPlan& plan, std::int64_t channels) {
   return b;
 }
 
-// Vectors that are full, and the first `count` lanes of one, behind one name.
+// `Count` vectors of columns, and what is left of the last one, behind one name.
 template <int Count>
-struct FullLanes {
+struct FullColumns {
   static constexpr int kVectors = Count;
   template <class T>
   Vec get(const T* p) const {
@@ -47,7 +47,7 @@ struct FullLanes {
   }
   void add(float* p, Vec value) const { store(p, load(p) + value); }
 };
-struct FirstLanes {
+struct LastColumns {
   static constexpr int kVectors = 1;
   int count;
   template <class T>
@@ -86,9 +86,9 @@ void add_rows(const Terms& terms, std::int64_t rows, std::int64_t width, float* 
       }
     };
     std::int64_t i = 0;
-    for (; i + 2 * kLanes <= width; i += 2 * kLanes) columns(FullLanes<2>{}, i);
-    for (; i + kLanes <= width; i += kLanes) columns(FullLanes<1>{}, i);
-    if (i < width) columns(FirstLanes{static_cast<int>(width - i)}, i);
+    for (; i + 2 * kLanes <= width; i += 2 * kLanes) columns(FullColumns<2>{}, i);
+    for (; i + kLanes <= width; i += kLanes) columns(FullColumns<1>{}, i);
+    if (i < width) columns(LastColumns{static_cast<int>(width - i)}, i);
   }
 }
 

@@ -12,21 +12,21 @@
 namespace rook::cpu {
 namespace {
 
-struct Block {
+struct FlatBlock {
   std::int64_t begin, end;
   std::int32_t segment;
 };
 
 // The blocks of all segments that are not frozen, in order: nobody has computed the gradient of a frozen one.
-struct Blocks {
-  const Block* data;
+struct FlatBlocks {
+  const FlatBlock* data;
   std::int64_t count, elements;
 };
 
-Blocks cut_segments(ScratchScope& scratch, std::span<const ParamSegment> segments) {
+FlatBlocks cut_segments(ScratchScope& scratch, std::span<const ParamSegment> segments) {
   std::int64_t most = 0;
   for (const ParamSegment& segment : segments) most += divide_up(segment.end - segment.begin, kFlatBlock);
-  Block* blocks = scratch.take<Block>(most);
+  FlatBlock* blocks = scratch.take<FlatBlock>(most);
   std::int64_t count = 0, elements = 0;
   for (std::size_t s = 0; s < segments.size(); ++s) {
     if (segments[s].lr_scale == 0) continue;
@@ -43,10 +43,10 @@ Blocks cut_segments(ScratchScope& scratch, std::span<const ParamSegment> segment
 void gradient_norm(const GradientNorm& args, Stream) {
   check_args(args);
   ScratchScope scratch;
-  const Blocks blocks = cut_segments(scratch, args.segments);
+  const FlatBlocks blocks = cut_segments(scratch, args.segments);
   double* sums = scratch.doubles(blocks.count);
   parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
-    const Block& block = blocks.data[i];
+    const FlatBlock& block = blocks.data[i];
     sums[i] = dot(args.gradient + block.begin, args.gradient + block.begin, block.end - block.begin);
   });
   double total = 0;
@@ -65,9 +65,9 @@ void sgd_update(const SgdUpdate& given, Stream) {
   check_args(args);
   if (is_spoilt(args.step)) return;
   ScratchScope scratch;
-  const Blocks blocks = cut_segments(scratch, args.segments);
+  const FlatBlocks blocks = cut_segments(scratch, args.segments);
   parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
-    const Block& block = blocks.data[i];
+    const FlatBlock& block = blocks.data[i];
     const ParamSegment& segment = args.segments[static_cast<std::size_t>(block.segment)];
     const SgdRates rates = rates_of(args, segment);
     float *w = args.weights + block.begin, *v = args.velocity + block.begin;
@@ -85,13 +85,13 @@ void adamw_update(const AdamWUpdate& given, Stream) {
   check_args(args);
   if (is_spoilt(args.step)) return;
   ScratchScope scratch;
-  const Blocks blocks = cut_segments(scratch, args.segments);
+  const FlatBlocks blocks = cut_segments(scratch, args.segments);
   const double step = static_cast<double>(args.optimizer_step);
   const float correct1 = static_cast<float>(1 / (1 - std::pow(double{args.beta1}, step)));
   const float correct2 = static_cast<float>(1 / (1 - std::pow(double{args.beta2}, step)));
   const AdamWRates common = rates_of(args, correct1, correct2);
   parallel_for(blocks.count, blocks.elements, [&](std::int64_t i) {
-    const Block& block = blocks.data[i];
+    const FlatBlock& block = blocks.data[i];
     const AdamWRates r = rates_of(common, args, args.segments[static_cast<std::size_t>(block.segment)]);
     const std::int64_t count = block.end - block.begin;
     float *w = args.weights + block.begin, *m = args.m + block.begin, *v = args.v + block.begin;

@@ -15,7 +15,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "kernels/bfloat16.h"
+#include "kernels/cpu/scalar.h"
 #include "kernels/ops.h"
 #include "kernels/resize_plan.h"
 
@@ -125,9 +125,10 @@ void pick_columns(const float* line, const Axis& axis, int columns, int channels
 
 template <class T>
 T from255(float value) {
-  if constexpr (sizeof(T) == 1) return static_cast<T>(value + 0.5f);
-  if constexpr (sizeof(T) == 2) return float_to_bf16(value / 255);
-  if constexpr (sizeof(T) == 4) return value / 255;
+  if constexpr (sizeof(T) == 1)
+    return static_cast<T>(value + 0.5f);
+  else
+    return from_float<T>(value / 255);
 }
 
 template <class T>

@@ -87,19 +87,19 @@ void store(const Tensor& y, std::int64_t pixel, int c, double value) {
   }
 }
 
-struct Box {
+struct Corners {
   double left, top, right, bottom;
   double width() const { return right - left; }
   double height() const { return bottom - top; }
   double area() const { return std::max(0.0, width()) * std::max(0.0, height()); }
 };
 
-Box intersect(const Box& a, const Box& b) {
+Corners intersect(const Corners& a, const Corners& b) {
   return {std::max(a.left, b.left), std::max(a.top, b.top), std::min(a.right, b.right), std::min(a.bottom, b.bottom)};
 }
 
 // The truth in output pixels.
-Box box_of(const Truth& truth, const AugmentPatch& patch, const CachedImage& photo) {
+Corners box_of(const Truth& truth, const AugmentPatch& patch, const CachedImage& photo) {
   const double x0 = ((truth.x - truth.w / 2.0) * photo.width - patch.offset_x) / patch.scale_x;
   const double x1 = ((truth.x + truth.w / 2.0) * photo.width - patch.offset_x) / patch.scale_x;
   const double y0 = ((truth.y - truth.h / 2.0) * photo.height - patch.offset_y) / patch.scale_y;
@@ -113,11 +113,11 @@ void write_truths(const Augment& args, const AugmentPlan& plan, int output) {
   for (int p = 0; p < plan.patches; ++p) {
     const AugmentPatch& patch = plan.patch[p];
     const CachedImage& photo = args.images[patch.image];
-    const Box quadrant{double(patch.x0), double(patch.y0), double(patch.x1), double(patch.y1)};
+    const Corners quadrant{double(patch.x0), double(patch.y0), double(patch.x1), double(patch.y1)};
     for (int t = 0; t < photo.truth_count; ++t) {
       const Truth& truth = photo.truths[t];
-      const Box whole = box_of(truth, patch, photo), seen = intersect(whole, quadrant);
-      const Box kept = args.spec.mosaic_bound ? seen : intersect(whole, {0, 0, width, height});
+      const Corners whole = box_of(truth, patch, photo), seen = intersect(whole, quadrant);
+      const Corners kept = args.spec.mosaic_bound ? seen : intersect(whole, {0, 0, width, height});
       const bool visible = seen.area() > 0 && seen.area() >= args.spec.min_visible * whole.area();
       if (!visible || !(kept.width() >= 1) || !(kept.height() >= 1) || count == args.max_truths) continue;
       args.truths[std::int64_t{output} * args.max_truths + count++] = {

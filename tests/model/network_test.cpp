@@ -270,9 +270,9 @@ TEST_CASE("network: every activation that a cfg may name is there, in every laye
 
 TEST_CASE("network: what rook does not have is refused, naming file and line") {
   CHECK(mentions(error_of_layers("conv filters=4 size=1 | connected output=5"),
-                 "tiny.cfg:8: [connected]: this layer type is not supported"));
+                 "tiny.cfg:8: [connected] this layer type is not supported"));
   CHECK(mentions(error_of_layers("conv filters=4 size=1 antialiasing=1"),
-                 "tiny.cfg:5: [convolutional]: antialiasing=1 is not supported"));
+                 "tiny.cfg:8: [convolutional] antialiasing=1 is not supported"));
   CHECK(mentions(error_of_layers("conv filters=4 size=1 | shortcut from=0 weights_type=per_feature"),
                  "weights_type=per_feature is not supported"));
   CHECK(mentions(error_of_layers("maxpool maxpool_depth=1 out_channels=2"), "maxpool_depth=1 is not supported"));
