@@ -134,28 +134,28 @@ TEST_CASE("pools: the gradient of ref is that of finite differences") {
 
 TEST_CASE("pools give the same bits whatever the number of threads") {
   Random random(8);
-  for (DType dtype : kStorageTypes) {
-    const PoolGeometry geometry{3, 3, 2, 2, 2};
-    TestTensor x = TestTensor(dtype, 2, 53, 47, 70).fill_uniform(random);
-    TestTensor dy = TestTensor(dtype, 2, 27, 24, 70).fill_uniform(random);
-    TestTensor dmean = TestTensor(dtype, 2, 1, 1, 70).fill_uniform(random);
-    const auto run = [&](int threads) {
-      const ThreadScope scope(threads);
-      std::vector<TestTensor> results(3, TestTensor(dtype, 2, 53, 47, 70));
-      results.insert(results.end(), 2, TestTensor(dtype, 2, 27, 24, 70));
-      results.emplace_back(dtype, 2, 1, 1, 70);
-      TestArray<std::uint16_t> taps(dy.elements());
-      cpu::maxpool_forward({.geometry = geometry, .x = x, .y = results[3], .taps = taps.data()});
-      cpu::local_avgpool_forward({.geometry = geometry, .x = x, .y = results[4]});
-      cpu::avgpool_forward({.x = x, .y = results[5]});
-      cpu::maxpool_backward({.geometry = geometry, .dy = dy, .dx = results[0], .taps = taps.data()});
-      cpu::local_avgpool_backward({.geometry = geometry, .dy = dy, .dx = results[1]});
-      cpu::avgpool_backward({.dy = dmean, .dx = results[2]});
-      return results;
-    };
-    const std::vector<TestTensor> one = run(1), two = run(2);
-    for (std::size_t i = 0; i < one.size(); ++i) CHECK(same_bits(one[i], two[i]));
-  }
+  for (const PoolGeometry& geometry : {PoolGeometry{3, 3, 2, 2, 2}, PoolGeometry{5, 5, 2, 2, 4}})
+    for (DType dtype : kStorageTypes) {
+      TestTensor x = TestTensor(dtype, 2, 53, 47, 70).fill_uniform(random);
+      TestTensor dy = TestTensor(dtype, 2, 27, 24, 70).fill_uniform(random);
+      TestTensor dmean = TestTensor(dtype, 2, 1, 1, 70).fill_uniform(random);
+      const auto run = [&](int threads) {
+        const ThreadScope scope(threads);
+        std::vector<TestTensor> results(3, TestTensor(dtype, 2, 53, 47, 70));
+        results.insert(results.end(), 2, TestTensor(dtype, 2, 27, 24, 70));
+        results.emplace_back(dtype, 2, 1, 1, 70);
+        TestArray<std::uint16_t> taps(dy.elements());
+        cpu::maxpool_forward({.geometry = geometry, .x = x, .y = results[3], .taps = taps.data()});
+        cpu::local_avgpool_forward({.geometry = geometry, .x = x, .y = results[4]});
+        cpu::avgpool_forward({.x = x, .y = results[5]});
+        cpu::maxpool_backward({.geometry = geometry, .dy = dy, .dx = results[0], .taps = taps.data()});
+        cpu::local_avgpool_backward({.geometry = geometry, .dy = dy, .dx = results[1]});
+        cpu::avgpool_backward({.dy = dmean, .dx = results[2]});
+        return results;
+      };
+      const std::vector<TestTensor> one = run(1), two = run(2);
+      for (std::size_t i = 0; i < one.size(); ++i) CHECK(same_bits(one[i], two[i]));
+    }
 }
 
 TEST_CASE("pools refuse what they cannot do") {
