@@ -25,7 +25,7 @@ class Results:
     def __init__(self, files):
         self.infer, self.train, self.memory = {}, {}, {}  # of comparisons: {(arch, rival): result}
         self.ops = self.net = self.parts = self.torch_ops = None
-        self.warnings = []
+        self.noise = {}  # {what was wrong: [labels of results]}
         self.heading = None
         for file in files:
             self.add(json.loads(pathlib.Path(file).read_text()))
@@ -33,7 +33,8 @@ class Results:
     def add(self, result):
         self.heading = self.heading or result
         kind, rows = result["bench"], "rows" in result
-        self.warnings += [f"{label(result)}: {text}" for text in common.warnings(result)]
+        for text in common.warnings(result):
+            self.noise.setdefault(text.split(":")[0], []).append(label(result))  # without the names of contestants
         if rows:
             setattr(self, {"ops": "ops", "net": "net", "train": "parts", "torch-ops": "torch_ops"}[kind], result)
         else:
@@ -168,8 +169,9 @@ def markdown(results):
     parts = [f"{h['device']}, {h['threads']} threads; {versions}; commit {h['commit']}; {h['date']}.{taken} Ratios above 1: rook is faster, or "
              "smaller; in brackets the least and the most of the rounds. "
              "Made by `./run bench`; how it is measured: [bench/README.md](bench/README.md)."]
-    if results.warnings:
-        parts.append("**The machine was not quiet**, read with care: " + "; ".join(results.warnings) + ".")
+    if results.noise:
+        why = "; ".join(f"{text} ({', '.join(labels)})" for text, labels in results.noise.items())
+        parts.append(f"**The machine was not quiet**, read with care: {why}. The result files have each round.")
     if rows := comparison_rows(results) + memory_rows(results):
         parts.append(markdown_table(COMPARISON_HEADER, rows))
     if rows := conv_rows(results):

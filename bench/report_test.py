@@ -122,7 +122,7 @@ class Report(unittest.TestCase):
         self.assertIn("| conv fprop | f32 | 1 | 1 | 1.50 | 1.50-1.50 |", text)
         self.assertIn("Medians of 3 rounds", text)
         self.assertIn("not quiet", text)
-        self.assertIn("30 % of the cores", text)
+        self.assertIn("30 % of the cores meanwhile (infer net torch)", text)
         self.assertNotIn("not quiet", report.markdown(self.results(torch_operations())))
 
     def test_markers(self):
