@@ -162,13 +162,26 @@ def save(name, result):
     return file
 
 
+def markdown_table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
 def print_table(title, header, rows):
-    print(f"\n### {title}\n")
-    print("| " + " | ".join(header) + " |")
-    print("|" + "---|" * len(header))
-    for row in rows:
-        print("| " + " | ".join(str(cell) for cell in row) + " |")
-    sys.stdout.flush()
+    print(f"\n### {title}\n\n{markdown_table(header, rows)}", flush=True)
+
+
+def operations_beside_torch(result):
+    """A Markdown table of the cases of vs_torch.py ops; in brackets the least and the most of the rounds."""
+    theirs = {(r["op"], r["case"], r["batch"], r["type"]): r for r in result["rows"] if r["row"] == "torch"}
+    rows = []
+    for r in result["rows"]:
+        if r["row"] != "rook":
+            continue
+        rival = theirs[r["op"], r["case"], r["batch"], r["type"]]
+        rows.append([r["op"], r["case"], r["batch"], r["type"], f"{r['ms_median']:.3f}", f"{rival['ms_median']:.3f}",
+                     f"{r['over_torch']:.2f} ({r['over_torch_min']:.2f}-{r['over_torch_max']:.2f})"])
+    return markdown_table(["operation", "case", "batch", "type", "rook ms", "torch ms", "rook over torch (rounds)"], rows)
 
 
 def caption(result):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""One report of the result files of a run: the table in README.md between its markers, and an HTML page.
+"""One report of the result files of a run: the table in README.md between its markers, a page of single operations, and
+an HTML page with all of it.
 
-    report.py [--readme README.md] [--html bench/results/report.html] FILE.json...
+    report.py [--readme README.md --operations bench/operations.md] [--html bench/results/report.html] FILE.json...
 
 Of files of the same kind and network the last one named counts.
 """
@@ -156,29 +157,60 @@ CONV_HEADER = ["our convolutions", "type", "batch", "shapes", "over the best lib
 TORCH_HEADER = ["operations on PyTorch's tensors", "type", "batch", "cases", "over PyTorch, geometric mean", "range"]
 
 
-def markdown_table(header, rows):
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(str(c) for c in row) + " |" for row in rows])
-
-
-def markdown(results):
+def heading(results, guide="bench/README.md"):
+    """What was measured with what, and when. `guide`: how to link to bench/README.md."""
     h = results.heading
     versions = ", ".join(f"{n} {v.removeprefix(n).strip()}" for n, v in results.versions().items())
     rounds = {r["rounds"] for group in (results.infer, results.train) for r in group.values() if "rounds" in r}
     taken = f" Medians of {' or '.join(map(str, sorted(rounds)))} rounds, in turn." if rounds else ""
-    parts = [f"{h['device']}, {h['threads']} threads; {versions}; commit {h['commit']}; {h['date']}.{taken} Ratios above 1: rook is faster, or "
+    return (f"{h['device']}, {h['threads']} threads; {versions}; commit {h['commit']}; {h['date']}.{taken} Ratios above 1: rook is faster, or "
              "smaller; in brackets the least and the most of the rounds. "
-             "Made by `./run bench`; how it is measured: [bench/README.md](bench/README.md)."]
-    if results.noise:
-        why = "; ".join(f"{text} ({', '.join(labels)})" for text, labels in results.noise.items())
-        parts.append(f"**The machine was not quiet**, read with care: {why}. The result files have each round.")
-    if rows := comparison_rows(results) + memory_rows(results):
-        parts.append(markdown_table(COMPARISON_HEADER, rows))
+             f"Made by `./run bench`; how it is measured: [{guide}]({guide}).")
+
+
+def noise(results):
+    """A paragraph on how loud the machine was; none where it was quiet."""
+    why = "; ".join(f"{text} ({', '.join(labels)})" for text, labels in results.noise.items())
+    return [f"**The machine was not quiet**, read with care: {why}. The result files have each round."] if why else []
+
+
+def comparison_tables(results):
+    rows = comparison_rows(results) + memory_rows(results)
+    return [common.markdown_table(COMPARISON_HEADER, rows)] if rows else []
+
+
+def operation_tables(results):
+    tables = ((CONV_HEADER, conv_rows(results)), (TORCH_HEADER, torch_rows(results)))
+    return [common.markdown_table(header, rows) for header, rows in tables if rows]
+
+
+def markdown(results):
+    return "\n\n".join([heading(results), *noise(results), *comparison_tables(results), *operation_tables(results)])
+
+
+def operations_page(results):
+    parts = ["# Single operations", heading(results, "README.md"), *operation_tables(results)]
+    if results.torch_ops:
+        parts += ["## Case by case beside PyTorch", common.operations_beside_torch(results.torch_ops)]
+    return "\n\n".join(parts) + "\n"
+
+
+def operations_in_short(results, page):
+    """One paragraph on the operations, with a link to their page; none where none were measured."""
+    said = []
     if rows := conv_rows(results):
-        parts.append(markdown_table(CONV_HEADER, rows))
-    if rows := torch_rows(results):
-        parts.append(markdown_table(TORCH_HEADER, rows))
-    return "\n\n".join(parts)
+        means = [float(row[4]) for row in rows]
+        said.append(f"our convolutions are {min(means):.1f} to {max(means):.1f} times as fast as the best library's "
+                    "(geometric means by direction and batch)")
+    if ratios := [row["over_torch"] for row in results.torch_ops["rows"] if "over_torch" in row] if results.torch_ops else []:
+        said.append(f"{sum(r > 1 for r in ratios)} of {len(ratios)} cases beat PyTorch's on its own tensors, geometric mean {geomean(ratios):.2f} "
+                    f"({min(ratios):.2f}-{max(ratios):.2f})")
+    return [f"Operation by operation ([{page}]({page})): {'; '.join(said)}."] if said else []
+
+
+def front(results, operations):
+    """What the README shows."""
+    return "\n\n".join([heading(results), *noise(results), *comparison_tables(results), *operations_in_short(results, operations)])
 
 
 def put_between_markers(file, text):
@@ -194,17 +226,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", metavar="FILE.json")
     parser.add_argument("--readme", help="a Markdown file with the markers")
+    parser.add_argument("--operations", metavar="FILE.md", help="the page of single operations to write; the README links to it")
     parser.add_argument("--html", help="the page to write")
     options = parser.parse_args()
+    if bool(options.readme) != bool(options.operations):
+        parser.error("--readme and --operations go together: the one links to the other")
     results = Results(options.files)
-    text = markdown(results)
     if options.readme:
-        put_between_markers(pathlib.Path(options.readme), text)
+        common.replace_text(options.operations, operations_page(results))
+        put_between_markers(pathlib.Path(options.readme), front(results, options.operations))
     if options.html:
-        common.replace_text(options.html, report_html.page(results, text))
+        common.replace_text(options.html, report_html.page(results, markdown(results)))
         common.say(f"written: {options.html}")
     if not options.readme and not options.html:
-        print(text)
+        print(markdown(results))
 
 
 if __name__ == "__main__":

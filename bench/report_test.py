@@ -125,6 +125,19 @@ class Report(unittest.TestCase):
         self.assertIn("30 % of the cores meanwhile (infer net torch)", text)
         self.assertNotIn("not quiet", report.markdown(self.results(torch_operations())))
 
+    def test_front_and_operations(self):
+        results = self.results(comparison(), operations(), torch_operations())
+        front, page = report.front(results, "bench/operations.md"), report.operations_page(results)
+        self.assertIn("| inference, net, batch 1, ms |", front)
+        self.assertNotIn("| conv fprop |", front)
+        self.assertIn("([bench/operations.md](bench/operations.md)): our convolutions are 2.0 to 2.0 times as fast", front)
+        self.assertIn("3 of 3 cases beat PyTorch's on its own tensors, geometric mean 2.88 (1.50-8.00)", front)
+        self.assertIn("| conv fprop | f32 | 1 | 1 | 2.00 | 2.00-2.00 |", page)
+        self.assertIn("| activation | f32 | 1 | 2 | 4.00 | 2.00-8.00 |", page)
+        self.assertIn("| activation_forward mish | 1 | 1 | f32 | 1.000 | 2.000 | 2.00 (1.00-4.00) |", page)
+        self.assertNotIn("| inference, net", page)
+        self.assertNotIn("operations.md", report.front(self.results(comparison()), "bench/operations.md"))
+
     def test_markers(self):
         file = self.path / "README.md"
         file.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")

@@ -109,7 +109,7 @@ measure "$numpy" bench/rook_alone.py ops "${ops[@]}"
 
 cat "$work/tables"
 mapfile -t files <"$ROOK_BENCH_LIST"
-((${#files[@]})) && "$numpy" bench/report.py ${readme:+--readme "$readme"} --html "$page" "${files[@]}"
+((${#files[@]})) && "$numpy" bench/report.py ${readme:+--readme "$readme" --operations bench/operations.md} --html "$page" "${files[@]}"
 say "took $((SECONDS / 60)) min $((SECONDS % 60)) s"
 if ((${#failed[@]})); then
   printf 'bench: failed: %s\n' "${failed[@]}" >&2

@@ -172,15 +172,8 @@ def ops(options):
 
 
 def print_ops(result, title):
-    ours = [row for row in result["rows"] if row["row"] == "rook"]
-    theirs = {(r["op"], r["case"], r["batch"], r["type"]): r for r in result["rows"] if r["row"] == "torch"}
-    table = []
-    for r in ours:
-        rival = theirs[r["op"], r["case"], r["batch"], r["type"]]
-        table.append([r["op"], r["case"], r["batch"], r["type"], f"{r['ms_median']:.3f}", f"{rival['ms_median']:.3f}",
-                      f"{r['over_torch']:.2f} ({r['over_torch_min']:.2f}-{r['over_torch_max']:.2f})"])
-    common.print_table(title, ["operation", "case", "batch", "type", "rook ms", "torch ms", "rook over torch"], table)
-    print(f"\nGeometric mean: {statistics.geometric_mean(r['over_torch'] for r in ours):.2f}x")
+    print(f"\n### {title}\n\n{common.operations_beside_torch(result)}")
+    print(f"\nGeometric mean: {statistics.geometric_mean(r['over_torch'] for r in result['rows'] if r['row'] == 'rook'):.2f}x")
     common.caption(result)
 
 
