@@ -83,51 +83,81 @@ void for_channel_blocks(const Tensor& t, std::int64_t work, F f) {
 }
 
 // The maxima of each row of a window, and of these the maximum: the same as tap by tap, ties and NaN included, since
-// taps are numbered row by row.
+// taps are numbered row by row. Of the rows' maxima as many rows are kept as a window has: row iy in place iy % kept_.
 template <class T, bool kTaps>
-void maxpool_by_rows(const MaxPoolForward& args, const PoolAxes& axes, int n, int first, int count) {
-  const int size_w = args.geometry.size_w;
-  ScratchScope scratch;
-  const std::int64_t pitch = std::int64_t{args.y.w} * kBlockChannels;
-  float* const values = scratch.floats(args.x.h * pitch);
-  std::uint16_t* const columns_of = kTaps ? scratch.take<std::uint16_t>(args.x.h * pitch) : nullptr;
-  for (int iy = 0; iy < args.x.h; ++iy) {
-    for (int ox = 0; ox < args.y.w; ++ox) {
-      const PoolRange columns = axes.w.taps(ox);
-      const T* const begin = pixel_at<T>(args.x, n, iy, axes.w.start(ox) + columns.begin) + first;
-      const std::int64_t to = iy * pitch + ox * kBlockChannels;
-      for_channels(count, [&](auto lanes, int c) {
+class MaxPoolByRows {
+ public:
+  MaxPoolByRows(const MaxPoolForward& args, const PoolAxes& axes, int n, int first, int count)
+      : args_(args), axes_(axes), n_(n), first_(first), count_(count) {}
+
+  void run() {
+    int ready = 0;
+    for (int oy = 0; oy < args_.y.h; ++oy) {
+      const PoolRange rows = axes_.h.taps(oy);
+      const int top = axes_.h.start(oy);
+      for (int iy = std::max(ready, top + rows.begin); iy < top + rows.end; ++iy) maxima_of_row(iy);
+      ready = std::max(ready, top + rows.end);
+      outputs(oy, rows, (top + rows.begin) % kept_);
+    }
+  }
+
+ private:
+  void maxima_of_row(int iy) {
+    const std::int64_t pitch = args_.x.pitch, row = iy % kept_ * pitch_;
+    for (int ox = 0; ox < args_.y.w; ++ox) {
+      const PoolRange columns = axes_.w.taps(ox);
+      const T* const begin = pixel_at<T>(args_.x, n_, iy, axes_.w.start(ox) + columns.begin) + first_;
+      float* const values = values_ + row + ox * kBlockChannels;
+      std::uint16_t* const taps = taps_ + row + ox * kBlockChannels;
+      for_channels(count_, [=](auto lanes, int c) {
         const T* source = begin + c;
         Maximum<kTaps> best{lanes.get(source), number(columns.begin)};
-        for (int s = columns.begin + 1; s < columns.end; ++s) best.see(lanes.get(source += args.x.pitch), number(s));
-        lanes.put(values + to + c, best.value);
-        if constexpr (kTaps) lanes.put_indices(columns_of + to + c, best.tap);
+        for (int s = columns.begin + 1; s < columns.end; ++s) best.see(lanes.get(source += pitch), number(s));
+        lanes.put(values + c, best.value);
+        if constexpr (kTaps) lanes.put_indices(taps + c, best.tap);
       });
     }
   }
-  for (int oy = 0; oy < args.y.h; ++oy) {
-    const PoolRange rows = axes.h.taps(oy);
-    for (int ox = 0; ox < args.y.w; ++ox) {
-      T* const out = pixel_at<T>(args.y, n, oy, ox) + first;
-      const std::int64_t from = (axes.h.start(oy) + rows.begin) * pitch + ox * kBlockChannels;
-      for_channels(count, [&](auto lanes, int c) {
-        const auto tap_of = [&](int r, std::int64_t at) {
-          if constexpr (kTaps) return number(r * size_w) + lanes.get_indices(columns_of + at);
+
+  // `place`: of the first of these rows.
+  void outputs(int oy, PoolRange rows, int place) {
+    const int size_w = args_.geometry.size_w;
+    const std::int64_t pitch = pitch_, end = kept_ * pitch;
+    for (int ox = 0; ox < args_.y.w; ++ox) {
+      T* const out = pixel_at<T>(args_.y, n_, oy, ox) + first_;
+      std::uint16_t* const out_taps =
+          kTaps ? args_.taps + window_number(args_.y, n_, oy, ox) * args_.y.c + first_ : nullptr;
+      const std::int64_t column = ox * kBlockChannels;
+      const float* const values = values_ + column;
+      const std::uint16_t* const taps = taps_ + column;
+      for_channels(count_, [=](auto lanes, int c) {
+        const auto tap_of = [=](int r, std::int64_t row) {
+          if constexpr (kTaps) return number(r * size_w) + lanes.get_indices(taps + row + c);
           return VecUint{};
         };
-        std::int64_t at = from + c;
-        Maximum<kTaps> best{lanes.get(values + at), tap_of(rows.begin, at)};
+        std::int64_t row = place * pitch;
+        Maximum<kTaps> best{lanes.get(values + row + c), tap_of(rows.begin, row)};
         for (int r = rows.begin + 1; r < rows.end; ++r) {
-          at += pitch;
-          best.see(lanes.get(values + at), tap_of(r, at));
+          row += pitch;
+          if (row == end) row = 0;
+          best.see(lanes.get(values + row + c), tap_of(r, row));
         }
         lanes.put(out + c, best.value);
-        if constexpr (kTaps)
-          lanes.put_indices(args.taps + window_number(args.y, n, oy, ox) * args.y.c + first + c, best.tap);
+        if constexpr (kTaps) lanes.put_indices(out_taps + c, best.tap);
       });
     }
   }
-}
+
+  const MaxPoolForward& args_;
+  const PoolAxes& axes_;
+  const int n_, first_, count_;
+  ScratchScope scratch_;
+  const int kept_ = std::min(args_.geometry.size_h, args_.x.h);
+  const std::int64_t pitch_ = std::int64_t{args_.y.w} * kBlockChannels;
+  // [kept_, y.w, kBlockChannels] each
+  float* const values_ = scratch_.floats(kept_ * pitch_);
+  std::uint16_t* const taps_ = scratch_.take<std::uint16_t>(kept_ * pitch_);
+};
 
 // Some channels of a pixel are too short for the processor to guess which it will be asked for next.
 constexpr int kWindowsAhead = 6;
@@ -186,8 +216,8 @@ void maxpool(const MaxPoolForward& args, const PoolAxes& axes) {
   if (is_small(args.geometry)) {
     for_pixel_rows(args.y, work, [&](int n, int oy) { maxpool_row<T, kTaps>(args, axes, n, oy); });
   } else {
-    for_channel_blocks(args.y, work,
-                       [&](int n, int first, int count) { maxpool_by_rows<T, kTaps>(args, axes, n, first, count); });
+    for_channel_blocks(
+        args.y, work, [&](int n, int first, int count) { MaxPoolByRows<T, kTaps>(args, axes, n, first, count).run(); });
   }
 }
 
