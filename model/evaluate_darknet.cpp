@@ -15,7 +15,7 @@ namespace {
 
 constexpr float kIouThreshold = 0.5f;
 
-struct Found {
+struct ScoredClaim {
   float score = 0;
   std::int64_t truth = -1;  // counted over all photos; -1: overlaps none
 };
@@ -35,11 +35,11 @@ std::int64_t claimed_truth(const Detection& detection, const std::vector<Truth>&
 }
 
 // Area under the curve whose precision is the highest at that recall or a greater one. `claims` by falling score.
-double area_under_curve(const std::vector<Found>& claims, std::int64_t truths_of_all, int boxes) {
+double area_under_curve(const std::vector<ScoredClaim>& claims, std::int64_t truths_of_all, int boxes) {
   std::vector<char> found(static_cast<std::size_t>(truths_of_all), 0);
   std::vector<double> precision, recall;
   int hits = 0;
-  for (const Found& claim : claims) {
+  for (const ScoredClaim& claim : claims) {
     if (claim.truth >= 0 && found[static_cast<std::size_t>(claim.truth)] == 0) {
       found[static_cast<std::size_t>(claim.truth)] = 1;
       ++hits;
@@ -58,7 +58,7 @@ double area_under_curve(const std::vector<Found>& claims, std::int64_t truths_of
 }  // namespace
 
 std::vector<double> darknet_average_precision(std::span<const ImageResult> results, int classes) {
-  std::vector<std::vector<Found>> claims(static_cast<std::size_t>(classes));
+  std::vector<std::vector<ScoredClaim>> claims(static_cast<std::size_t>(classes));
   std::vector<int> boxes(static_cast<std::size_t>(classes), 0);
   std::int64_t truths = 0;
   for (const ImageResult& photo : results) {
@@ -74,7 +74,7 @@ std::vector<double> darknet_average_precision(std::span<const ImageResult> resul
   for (std::size_t cls = 0; cls < claims.size(); ++cls) {
     if (boxes[cls] == 0) continue;
     std::stable_sort(claims[cls].begin(), claims[cls].end(),
-                     [](const Found& a, const Found& b) { return a.score > b.score; });
+                     [](const ScoredClaim& a, const ScoredClaim& b) { return a.score > b.score; });
     precision[cls] = area_under_curve(claims[cls], truths, boxes[cls]);
   }
   return precision;
