@@ -45,7 +45,7 @@ fs::path make_folder(const std::string& wanted) {
 // A whole `rook train`: what the callbacks share.
 class Session {
  public:
-  explicit Session(const TrainOptions& options) : options_(options), start_(std::chrono::steady_clock::now()) {}
+  explicit Session(TrainOptions& options) : options_(options), start_(std::chrono::steady_clock::now()) {}
 
   void run() {
     load();
@@ -79,9 +79,11 @@ class Session {
       checkpoint_ = read_checkpoint(file);
       if (!checkpoint_->state.is_object() || !checkpoint_->state.contains("config"))
         throw Error(fmt::format("{}: holds no state of a training; take the run's last.safetensors", file.string()));
+      options_.take_run(folder_);
       config_ = train_config_from_json(checkpoint_->state["config"]);
       model_ = to_model(*checkpoint_, file.string(), true);
     }
+    if (options_.data.data.empty()) throw UsageError("--data is required, or --resume RUN");
     io::Dataset dataset = options_.data.read();
     if (checkpoint_) match_classes(dataset, model_.names);
     io::Split train = DataOptions::find(dataset, "train");
@@ -155,13 +157,15 @@ class Session {
   }
 
   void prepare_folder() {
-    if (options_.resume.empty()) folder_ = make_folder(options_.out);
     if (!options_.resume.empty()) return;
-    nlohmann::json config = {
+    folder_ = make_folder(options_.out);
+    const nlohmann::json config = {
         {"train", to_json(config_)},
         {"data", fs::absolute(options_.data.path()).string()},
         {"merge", options_.data.merge},
-        {"train_list", options_.train_list},
+        {"keep_unused", options_.data.keep_unused},
+        {"missing_is_negative", options_.data.missing_is_negative},
+        {"train_list", options_.train_list.empty() ? "" : fs::absolute(options_.train_list).string()},
         {"valid", options_.valid},
         {"device", fmt::format("{} {}", options_.compute.backend().name, name_of(config_.precision))},
         {"started", fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(std::time(nullptr)))},
@@ -170,7 +174,6 @@ class Session {
         {"classes", model_.names},
         {"cfg", model_.network->cfg.to_text()}};
     write_json((folder_ / "config.json").string(), config);
-    run_config_ = std::move(config);
   }
 
   TrainerOptions callbacks() {
@@ -225,8 +228,6 @@ class Session {
                      {"f1", e.f1},
                      {"seconds", seconds()}});
     progress_.evaluated(info.epoch, e.map50, e.map50_95, info.best);
-    if (config_.until_map50 > 0 && info.best && e.map50 >= config_.until_map50 && reached_s_ == 0)
-      reached_s_ = seconds();
   }
 
   void finish(Trainer& trainer, const TrainResult& result) {
@@ -235,7 +236,7 @@ class Session {
                name_of(result.end), result.iterations, trained,
                trained_seconds_ > 0 ? trained_photos_ / trained_seconds_ : 0.0);
     if (result.end == TrainEnd::interrupted) {
-      fmt::print("saved; go on with: rook train --data {} --resume {}\n", options_.data.data, folder_.string());
+      fmt::print("saved; go on with: rook train --resume {}\n", folder_.string());
       exit_status = 130;
       return;
     }
@@ -250,7 +251,7 @@ class Session {
     }
   }
 
-  const TrainOptions& options_;
+  TrainOptions& options_;
   std::chrono::steady_clock::time_point start_;
   fs::path folder_;
   Model model_;
@@ -258,10 +259,9 @@ class Session {
   StartReport start_report_;
   std::optional<Checkpoint> checkpoint_;
   std::optional<PhotoCache> train_, valid_;
-  nlohmann::json run_config_;
   MetricsFile* metrics_ = nullptr;
   Progress progress_;
-  double trained_photos_ = 0, trained_seconds_ = 0, reached_s_ = 0;
+  double trained_photos_ = 0, trained_seconds_ = 0;
 };
 
 }  // namespace

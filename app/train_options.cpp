@@ -6,9 +6,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <string_view>
 
 #include "base/error.h"
+#include "model/run_folder.h"
 #include "model/zoo.h"
 
 namespace rook::app {
@@ -90,7 +93,9 @@ void add_recipe_options(CLI::App& c, TrainOptions& o) {
 }  // namespace
 
 void TrainOptions::add(CLI::App& c) {
+  command_ = &c;
   data.add(c, "");
+  c.get_option("--data")->required(false);  // a run that goes on has its own
   c.add_option(
       "--arch", arch,
       "network: a cfg file, or yolov4-tiny, yolov3-tiny, yolo-fastest-1.1-xl, rook-small, rook-nano (default: that of "
@@ -116,7 +121,35 @@ void TrainOptions::add(CLI::App& c) {
       "Recipes:\n" + recipes +
       "Examples:\n  rook train --data chess --merge bishop=black-bishop --arch yolov4-tiny --from yolov4-tiny.conv.29\n"
       "  rook train --data chess --from rendered\n"
-      "  rook train --data chess --from runs/run-1 --out runs/more\n  rook train --data chess --resume runs/run-1");
+      "  rook train --data chess --from runs/run-1 --out runs/more\n  rook train --resume runs/run-1");
+}
+
+void TrainOptions::take_run(const std::filesystem::path& folder) {
+  const auto refuse = [](const std::string& name, const std::string& why) {
+    throw UsageError(fmt::format("{}: {}; leave it out, or start another training with --from", name, why));
+  };
+  static const std::set<std::string> kOwn{"--resume", "--data",       "--store",  "--device",
+                                          "--conv",   "--conv-cache", "--dry-run"};
+  static const std::set<std::string> kPhotos{"--merge", "--train-list", "--valid", "--keep-unused",
+                                             "--missing-is-negative"};
+  for (const CLI::Option* option : command_->get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() && name.starts_with("--") && !kOwn.contains(name) && !kPhotos.contains(name))
+      refuse(name, "a run that goes on stays as it was started");
+  }
+  const nlohmann::json config = read_run(folder).config;
+  if (data.data.empty()) data.data = config.value("data", "");
+  const auto take_key = [&]<class T>(T& value, const char* key, const char* name) {
+    const T own = config.value(key, T{});
+    if (command_->count(name) && value != own) refuse(name, "the run was started with other photos");
+    value = own;
+  };
+  if (!train_list.empty()) train_list = std::filesystem::absolute(train_list).string();
+  take_key(train_list, "train_list", "--train-list");
+  take_key(data.merge, "merge", "--merge");
+  take_key(data.keep_unused, "keep_unused", "--keep-unused");
+  take_key(data.missing_is_negative, "missing_is_negative", "--missing-is-negative");
+  if (config.contains("valid")) take_key(valid, "valid", "--valid");
 }
 
 TrainConfig TrainOptions::configure(const io::Cfg& cfg) const {

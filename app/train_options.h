@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,9 +28,15 @@ struct TrainOptions {
 
   // Adds them to the command, with its examples.
   void add(CLI::App& c);
+  // With --resume: takes from the run's config.json what says which photos are trained on. Throws UsageError that names
+  // an option which would make it another training.
+  void take_run(const std::filesystem::path& folder);
   // The recipe, chosen by what the training starts from unless it is named, with what was asked to be different. Throws
   // UsageError that names the option.
   TrainConfig configure(const io::Cfg& cfg) const;
+
+ private:
+  const CLI::App* command_ = nullptr;
 };
 
 }  // namespace rook::app

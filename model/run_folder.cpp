@@ -75,6 +75,9 @@ void check_config(const nlohmann::json& config, const fs::path& file) {
   for (const char* key : {"arch", "cfg", "data", "device", "from", "started", "train_list", "valid"})
     check(config, key, is_text, "a text");
   for (const char* key : {"classes", "merge"}) check(config, key, is_text_list, "a list of texts");
+  for (const char* key : {"keep_unused", "missing_is_negative"})
+    check(
+        config, key, [](const nlohmann::json& value) { return value.is_boolean(); }, "true or false");
   check(
       config, "train", [](const nlohmann::json& value) { return value.is_object(); }, "an object");
   if (!config.contains("train")) return;

@@ -27,7 +27,7 @@ Checkpoint Trainer::snapshot(bool with_state) {
   Checkpoint checkpoint;
   checkpoint.names = model_.names;
   checkpoint.preprocess = config_.preprocess;
-  checkpoint.state = {{"iteration", iteration_}, {"config", to_json(config_)}};
+  checkpoint.state = {{"iteration", iteration_}, {"config", to_json(config_)}, {"photos", train_.size()}};
   const auto live = std::as_const(*model_.params).values();
   check_parameters();
   if (!with_state) {
@@ -52,6 +52,12 @@ void Trainer::save_last() {
 }
 
 void Trainer::resume(const Checkpoint& checkpoint) {
+  // The order of the photos is drawn anew from their number.
+  if (const auto photos = checkpoint.state.find("photos"); photos != checkpoint.state.end() && *photos != train_.size())
+    throw Error(fmt::format(
+        "--resume: the run was trained on {} photos, and the data now have {}; put them back as they were, or "
+        "start another training with --from",
+        photos->dump(), train_.size()));
   const auto values = model_.params->values();
   if (checkpoint.values.size() != values.size()) throw Error("--resume: the checkpoint belongs to another network");
   std::copy(checkpoint.values.begin(), checkpoint.values.end(), values.begin());

@@ -77,11 +77,11 @@ inline bool shows(const std::string& text, const std::string& words) {
   return text.find(words) != std::string::npos;
 }
 
-// A failure: status 1, one line that starts with the program's name and says `what`.
-inline void check_failure(const Words& arguments, const std::string& what) {
+// A failure: status 1 (2: bad usage), one line that starts with the program's name and says `what`.
+inline void check_failure(const Words& arguments, const std::string& what, int status = 1) {
   const Output output = run_program(arguments);
   INFO("rook ", joined(arguments), "\n", output.err);
-  CHECK(output.status == 1);
+  CHECK(output.status == status);
   CHECK(output.err.starts_with("rook: "));
   CHECK(output.err.find('\n') == output.err.size() - 1);
   CHECK(shows(output.err, what));

@@ -84,8 +84,9 @@ TEST_CASE("rook train: a run folder") {
     CHECK(shows(said, text));
 
   const nlohmann::json config = nlohmann::json::parse(text_of(run / "config.json"));
-  CHECK(keys_of(config) == std::set<std::string>{"arch", "cfg", "classes", "data", "device", "from", "merge", "started",
-                                                 "train", "train_list", "valid"});
+  CHECK(keys_of(config) == std::set<std::string>{"arch", "cfg", "classes", "data", "device", "from", "keep_unused",
+                                                 "merge", "missing_is_negative", "started", "train", "train_list",
+                                                 "valid"});
   CHECK(config["classes"] == kPhotoClasses);
   CHECK(to_json(train_config_from_json(config["train"])) == config["train"]);
   CHECK(config["train"]["batch"] == 4);
@@ -128,8 +129,7 @@ TEST_CASE("rook train: interrupted or killed, it goes on to the bit") {
   const fs::path& data = tiny_run().data;
   const fs::path whole = folder / "whole", parts = folder / "parts";
   const int epochs = kSanitized ? 16 : 40, iterations = 3 * epochs;
-  const Words start = train_words(data, parts, std::to_string(epochs)),
-              again{"train", "--data", data.string(), "--resume", parts.string()};
+  const Words start = train_words(data, parts, std::to_string(epochs)), again{"train", "--resume", parts.string()};
   output_of(train_words(data, whole, std::to_string(epochs)));
 
   std::string out;
@@ -170,6 +170,21 @@ TEST_CASE("rook train: from another run, with other classes, with a list of phot
   words.insert(words.end(), more.begin(), more.end());
   const std::string out = output_of(words);
   CHECK(shows(out, "2 training photos, 2 classes"));
+  // Gone on with, it has the same photos and classes, and nothing else can be asked of it.
+  const Words again{"train", "--resume", (folder / "run").string()};
+  const auto with = [&](Words extra) {
+    Words all = again;
+    all.insert(all.end(), extra.begin(), extra.end());
+    return all;
+  };
+  CHECK(shows(output_of(with({"--dry-run"})), "2 training photos, 2 classes"));
+  CHECK(shows(output_of(with({"--dry-run", "--data", data.string(), "--merge", "blue=red"})), "2 training photos"));
+  check_failure(with({"--merge", "green=red"}), "--merge: the run was started with other photos", 2);
+  check_failure(with({"--missing-is-negative"}), "--missing-is-negative: the run was started with other photos", 2);
+  check_failure(with({"--epochs", "9"}), "--epochs: a run that goes on stays as it was started", 2);
+  fs::remove(folder / "list.txt");
+  append_text(folder / "list.txt", "photo-3.png\n");
+  check_failure(again, "was trained on 2 photos, and the data now have 1");
   CHECK(shows(out, "2 keep their weights, found by name; given up: blue"));
   const Model before = load_model(tiny_run().run.string()), after = load_model((folder / "run").string());
   CHECK(after.names == std::vector<std::string>{"red", "green"});

@@ -101,6 +101,9 @@ TEST_CASE("resume: a checkpoint of something else is refused") {
   CHECK(message(run.config, run, last) == "");
   CHECK(says(message(run.config, run, best), "holds no state of a training"));
   CHECK(says(message(busy_config(OptimizerKind::sgd, DType::f32), run, last), "does not fit this optimizer"));
+  Checkpoint fewer = last;
+  fewer.state["photos"] = 1;
+  CHECK(says(message(run.config, run, fewer), "was trained on 1 photos, and the data now have"));
   TinyTraining other(
       run.config,
       "conv filters=24 size=3 stride=8 activation=linear | yolo mask=0,1,2 anchors=24,12,12,24,20,20 num=3 classes=3");
