@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <numeric>
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/types.h"
 
 namespace rook::cpu {
@@ -19,16 +20,6 @@ constexpr std::int64_t divide_up(std::int64_t count, std::int64_t size) {
 // `count` things in `parts` nearly equal parts: where part i begins.
 constexpr std::int64_t part_begin(std::int64_t count, std::int64_t parts, std::int64_t i) {
   return count * i / parts;
-}
-
-// Below this much work a parallel region costs more than it gains.
-inline constexpr std::int64_t kParallelElements = 32768;
-
-// Calls f(i) for every i in [0, count), on all threads when `elements` make it worth while.
-template <class F>
-void parallel_for(std::int64_t count, [[maybe_unused]] std::int64_t elements, F f) {
-#pragma omp parallel for schedule(static) if (count > 1 && elements >= kParallelElements)
-  for (std::int64_t i = 0; i < count; ++i) f(i);
 }
 
 // Tensors of one shape seen as rows: `fold` pixels each where all are dense, one pixel otherwise. The last row may be
