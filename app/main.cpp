@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "app/common.h"
+#include "app/waiting.h"
 #include "base/error.h"
 
 namespace {
@@ -37,6 +38,7 @@ int main(int argc, char** argv) {
         stderr);
     return 1;
   }
+  rook::app::let_waiting_threads_sleep();
   CLI::App app("rook: trains and runs YOLO-family detectors", "rook");
   app.require_subcommand(1);
   app.set_version_flag("--version", "rook 0.1.0");
