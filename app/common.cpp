@@ -232,11 +232,25 @@ std::atomic<bool>& interrupted() {
   return flag;
 }
 
+namespace {
+
+volatile std::sig_atomic_t interrupting_signal = SIGINT;
+
+void on_interrupt(int signal) {
+  interrupting_signal = signal;
+  if (interrupted().exchange(true)) std::_Exit(interrupt_status());
+}
+
+}  // namespace
+
+int interrupt_status() {
+  return 128 + interrupting_signal;
+}
+
 void install_interrupt() {
   interrupted();
-  std::signal(SIGINT, [](int) {
-    if (interrupted().exchange(true)) std::_Exit(130);
-  });
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+    if (std::signal(signal, on_interrupt) == SIG_IGN) std::signal(signal, SIG_IGN);  // by nohup
 }
 
 }  // namespace rook::app

@@ -107,9 +107,12 @@ std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json
 void write_text(const std::string& where, const std::string& text);
 void write_json(const std::string& where, const nlohmann::json& json);
 
-// Set by Ctrl-C once install_interrupt() was called; a second Ctrl-C ends the program at once.
+// Set by Ctrl-C, and by what else asks a program to end (SIGTERM, SIGHUP), once install_interrupt() was called; a
+// second one ends the program at once.
 std::atomic<bool>& interrupted();
 void install_interrupt();
+// What a program that was interrupted exits with: 128 + the signal, 130 for Ctrl-C.
+int interrupt_status();
 
 // What a subcommand wants the program to exit with.
 inline int exit_status = 0;

@@ -102,7 +102,7 @@ void run(const DetectFlags& options) {
     }
   }
   if (!options.json.empty()) write_json(options.json, report);
-  if (interrupted()) exit_status = 130;
+  if (interrupted()) exit_status = interrupt_status();
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "rook: {}\n", error.what());
     if (std::getenv("ROOK_DEBUG"))
       fmt::print(stderr, "  raised at {}:{}\n", error.where().file_name(), error.where().line());
-    return rook::app::interrupted() ? 130 : 1;
+    return rook::app::interrupted() ? rook::app::interrupt_status() : 1;
   } catch (const std::bad_alloc&) {
     std::fputs("rook: out of memory; take a smaller batch or picture\n", stderr);
     return 1;

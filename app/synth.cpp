@@ -39,7 +39,7 @@ void draw_set(const SynthFlags& o) {
   }
   if (!finished) {
     fmt::print(stderr, "interrupted: nothing was written\n");
-    exit_status = 130;
+    exit_status = interrupt_status();
     return;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -25,20 +25,31 @@ namespace fs = std::filesystem;
 namespace rook::app {
 namespace {
 
-// A run folder that does not exist yet, and can be written: known before the first step.
+// A run folder of this training alone, that can be written: known before the first step.
 fs::path make_folder(const std::string& wanted) {
   fs::path folder = wanted;
+  std::error_code failure;
   if (wanted.empty()) {
+    fs::create_directories("runs", failure);
     int number = 1;
-    while (fs::exists(fs::path("runs") / fmt::format("run-{}", number))) ++number;
-    folder = fs::path("runs") / fmt::format("run-{}", number);
+    do {
+      folder = fs::path("runs") / fmt::format("run-{}", number++);
+    } while (!fs::create_directory(folder, failure) && !failure);
   } else if (fs::exists(folder / "last.safetensors")) {
     throw Error(
         fmt::format("{}: holds a run already; go on with it (--resume {}) or name another folder", wanted, wanted));
+  } else {
+    fs::create_directories(folder, failure);
   }
-  std::error_code failure;
-  fs::create_directories(folder, failure);
   if (failure || access(folder.c_str(), W_OK) != 0) throw Error(fmt::format("{}: cannot be written", folder.string()));
+  // Only one of several trainings that begin at once makes this file.
+  std::FILE* const claim = std::fopen((folder / "config.json").c_str(), "wx");
+  if (!claim || fs::exists(folder / "metrics.jsonl"))
+    throw Error(
+        fmt::format("{}: holds files of another training, or of one that was killed before it had saved "
+                    "anything; remove them or name another folder",
+                    folder.string()));
+  std::fclose(claim);
   return folder;
 }
 
@@ -89,6 +100,7 @@ class Session {
     io::Split train = DataOptions::find(dataset, "train");
     if (!options_.train_list.empty()) io::keep_only(train, options_.train_list);
     const io::Split* valid = dataset.find(options_.valid);
+    if (!valid) check_without_valid(dataset);
     report_faults(dataset);
     if (!checkpoint_) make_start(dataset);
     const int width = config_.width ? config_.width : model_.network->width,
@@ -104,6 +116,17 @@ class Session {
     train_.emplace(train, width, height, config_.preprocess);
     if (valid) valid_.emplace(*valid, width, height, config_.preprocess);
     fmt::print("photos decoded and kept at {}x{} ({:.1f} s since start)\n", width, height, seconds());
+  }
+
+  // Without photos to evaluate on there is no mAP: not to be found out at the end, where one was counted on.
+  void check_without_valid(const io::Dataset& dataset) const {
+    if (options_.valid != "valid") DataOptions::find(dataset, options_.valid);  // throws
+    for (const auto& [given, name] : {std::pair{!options_.until.empty(), "--until"},
+                                      {options_.patience.has_value(), "--patience"},
+                                      {!options_.best.empty(), "--best"}})
+      if (given)
+        throw Error(fmt::format("{}: has no split 'valid', which {} needs; name another with --valid",
+                                dataset.root.string(), name));
   }
 
   // Photos of a version are prepared already. Photos to detect on are not: the model is told to prepare them alike. On
@@ -237,10 +260,13 @@ class Session {
                trained_seconds_ > 0 ? trained_photos_ / trained_seconds_ : 0.0);
     if (result.end == TrainEnd::interrupted) {
       fmt::print("saved; go on with: rook train --resume {}\n", folder_.string());
-      exit_status = 130;
+      exit_status = interrupt_status();
       return;
     }
-    if (!valid_) return;
+    if (!valid_) {
+      fmt::print("model: {}\n", (folder_ / "last.safetensors").string());
+      return;
+    }
     fmt::print("best mAP50 {:.4f}, mAP50:95 {:.4f} at epoch {:.1f}: {}\n", result.best_map50, result.best_map50_95,
                result.best_epoch, (folder_ / "best.safetensors").string());
     const fs::path report = write_run_report(folder_, trainer, *valid_, model_.names);

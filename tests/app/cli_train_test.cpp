@@ -141,7 +141,9 @@ TEST_CASE("rook train: interrupted or killed, it goes on to the bit") {
   CHECK(metrics_of(parts).back()["iteration"] == iteration);
   CHECK(!fs::exists(parts / "report.html"));
 
-  CHECK(stopped(again, parts, 5, SIGKILL, out) == -SIGKILL);
+  CHECK(stopped(again, parts, 3, SIGTERM, out) == 128 + SIGTERM);
+  CHECK(shows(out, "interrupted after"));
+  CHECK(stopped(again, parts, 3, SIGKILL, out) == -SIGKILL);
   REQUIRE(read_checkpoint(parts / "last.safetensors").state["iteration"] >= iteration);
   CHECK_NOTHROW(load_model((parts / "best.safetensors").string()));
   append_text(parts / "metrics.jsonl", "{\"type\": \"train\", \"itera");  // as a kill may leave it
@@ -192,6 +194,23 @@ TEST_CASE("rook train: from another run, with other classes, with a list of phot
   CHECK(after.network->width == 64);
   CHECK(nlohmann::json::parse(text_of(folder / "run/config.json"))["arch"] == "rook-nano");
   CHECK(layers_that_stayed(before, after) == layers_below(after, 4));
+}
+
+TEST_CASE("rook train: what another training needs is not overwritten, what is asked for is there") {
+  const TempFolder folder;
+  const fs::path& data = tiny_run().data;
+  for (const char* name : {"used", "own"}) fs::create_directory(folder / name);
+  append_text(folder / "used/metrics.jsonl", "{}\n");
+  check_failure(train_words(data, folder / "used", "1"), "used: holds files of another training");
+  append_text(folder / "own/config.json", "{}");
+  check_failure(train_words(data, folder / "own", "1"), "own: holds files of another training");
+  CHECK(text_of(folder / "own/config.json") == "{}");
+  check_failure(train_words(data, tiny_run().run, "1"), "holds a run already");
+
+  Words words = train_words(data, folder / "run", "1");
+  words.insert(words.end(), {"--valid", "vaild"});
+  check_failure(words, "has no split 'vaild'; there are: ");
+  CHECK(!fs::exists(folder / "run"));
 }
 
 TEST_CASE("rook train: the recipe transfer leaves early layers as they were imported, unless --freeze says otherwise") {
