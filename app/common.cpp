@@ -173,6 +173,16 @@ const io::Split& DataOptions::find(const io::Dataset& dataset, const std::string
   throw Error(fmt::format("{}: has no split '{}'; there are: {}", dataset.root.string(), name, fmt::join(names, ", ")));
 }
 
+DataOptions data_of_run(const nlohmann::json& config) {
+  DataOptions data;
+  data.data = config.value("data", "");
+  data.split = config.value("valid", "valid");
+  data.merge = config.value("merge", std::vector<std::string>());
+  data.keep_unused = config.value("keep_unused", false);
+  data.missing_is_negative = config.value("missing_is_negative", false);
+  return data;
+}
+
 void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) {
   std::vector<int> to;
   for (const std::string& name : dataset.classes) {

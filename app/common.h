@@ -94,6 +94,10 @@ struct DataOptions {
   static const io::Split& find(const io::Dataset& dataset, const std::string& name);
 };
 
+// The photos of a run as its config.json says them: where they are, how their classes were joined, the split that was
+// evaluated. What the configuration does not say is as by default, with no place.
+DataOptions data_of_run(const nlohmann::json& config);
+
 // Renumbers the classes of a data set as the model has them, by name. Throws Error for a class the model does not know.
 void match_classes(io::Dataset& dataset, const std::vector<std::string>& names);
 

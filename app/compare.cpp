@@ -23,16 +23,21 @@ struct CompareFlags {
   double conf = 0.25;
   int resamples = 1000;
   std::uint64_t seed = 1;
-  bool live = false;
+  bool live = false, other_split = false;  // other_split: --split was given
 };
 
-// Where nothing else is asked for: the data and the joined classes of the first run.
-void complete_data(DataOptions& data, const Run& first) {
+// Where nothing else is asked for: the photos that the first run was evaluated on.
+void complete_data(CompareFlags& o, const Run& first) {
+  DataOptions& data = o.data;
   if (!data.data.empty()) return;
-  data.data = first.config.value("data", "");
-  if (data.data.empty())
+  DataOptions own = data_of_run(first.config);
+  if (own.data.empty())
     throw Error(fmt::format("{}: does not say what it was trained on; name photos with --data", first.folder.string()));
-  if (data.merge.empty()) data.merge = first.config.value("merge", std::vector<std::string>());
+  if (o.other_split) own.split = data.split;
+  if (!data.merge.empty()) own.merge = data.merge;
+  own.keep_unused = own.keep_unused || data.keep_unused;
+  own.missing_is_negative = own.missing_is_negative || data.missing_is_negative;
+  data = std::move(own);
 }
 
 void look(ComparedRun& run, const CompareFlags& o, const io::Dataset& dataset, const io::Split& split) {
@@ -56,7 +61,7 @@ void run(CompareFlags& o) {
     added.name = summarise(added.run).name;
     if (!names.insert(added.name).second) added.name = folder;
   }
-  complete_data(o.data, comparison.runs.front().run);
+  complete_data(o, comparison.runs.front().run);
   const io::Dataset dataset = o.data.read();
   const io::Split& split = DataOptions::find(dataset, o.data.split);
   if (split.images.empty()) throw Error(fmt::format("{}: split '{}' has no photos", o.data.data, split.name));
@@ -98,8 +103,9 @@ void add_compare(CLI::App& app) {
       "Examples:\n  rook compare runs/v1 runs/v3 --out compare.html\n"
       "  rook compare runs/v1 runs/v3 --data chess --split test --target 0.985\n"
       "The interval is that of a paired bootstrap over the photos: where it holds 0, the difference may be chance.");
-  c->callback([o] {
+  c->callback([o, c] {
     install_interrupt();
+    o->other_split = c->count("--split") > 0;
     run(*o);
   });
 }

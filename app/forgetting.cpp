@@ -36,11 +36,9 @@ std::optional<nlohmann::json> measure_forgetting(const fs::path& run, const Comp
   if (old_run.empty()) return std::nullopt;
   try {
     const nlohmann::json old = read_run(old_run).config;
-    DataOptions data;
-    data.data = old.value("data", "");
-    data.merge = old.value("merge", std::vector<std::string>());
+    const DataOptions data = data_of_run(old);
     const io::Dataset dataset = data.read();
-    const io::Split& split = DataOptions::find(dataset, old.value("valid", "valid"));
+    const io::Split& split = DataOptions::find(dataset, data.split);
     return nlohmann::json{{"type", "forgetting"},
                           {"from", old_run.string()},
                           {"data", data.data},

@@ -286,8 +286,8 @@ void check_labels(DataOptions data, const LabelCheckOptions& o, const std::strin
   install_interrupt();
   // What was joined for the training is joined here.
   const nlohmann::json config = config_of(o.models.front());
-  if (data.merge.empty() && same_place(config.value("data", ""), data.path()))
-    data.merge = config.value("merge", std::vector<std::string>());
+  if (DataOptions own = data_of_run(config); data.merge.empty() && same_place(own.data, data.path()))
+    data.merge = std::move(own.merge);
   const io::Dataset dataset = data.read();
   Checked checked = photos_of(dataset, o);
   judge(checked, dataset, o);

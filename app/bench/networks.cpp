@@ -222,6 +222,7 @@ void bench_train(const BenchNetworksFlags& o) {
   for (const int batch : o.batches) {
     Model model = make_model(cfg_of(o), {}, 1);
     TrainConfig config = recipe("scratch", model.network->cfg);
+    config.optimizer = OptimizerKind::adamw;  // the one that other frameworks have too
     config.batch = batch;
     config.precision = o.compute.dtype(true);
     config.width = config.height = o.size;

@@ -78,6 +78,23 @@ TEST_CASE("rook train --from a run: old classes are kept, forgetting is measured
   CHECK(shows(text_of(page), "Difference or chance"));
 }
 
+TEST_CASE("rook compare: on the photos that the first run was evaluated on") {
+  const TempFolder folder;
+  fs::copy(tiny_run().run, folder / "run");
+  nlohmann::json config = nlohmann::json::parse(text_of(folder / "run/config.json"));
+  config["valid"] = "train";
+  save(folder / "run/config.json", ByteVector());
+  append_text(folder / "run/config.json", config.dump());
+  const std::string run = (folder / "run").string(), page = (folder / "x.html").string();
+  const auto photos_of = [&](const Words& more) {
+    Words words{"compare", run, "--out", page, "--resamples", "10"};
+    words.insert(words.end(), more.begin(), more.end());
+    return json_of(words)["data"].get<std::string>();
+  };
+  CHECK(shows(photos_of({}), "12 photos of "));
+  CHECK(shows(photos_of({"--split", "valid"}), "6 photos of "));
+}
+
 TEST_CASE("rook compare: failures") {
   const TempFolder folder;
   const std::string run = tiny_run().run.string(), out = (folder / "x.html").string();
