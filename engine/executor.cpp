@@ -58,9 +58,11 @@ void Executor::check_memory(const Plan& plan) const {
     smaller.batch = smaller.batch / 2;
     if (make_plan(graph_, smaller).total() <= have) break;
   }
-  throw Error(fmt::format(
-      "batch {} at {}x{} needs {:.1f} MB of memory, {:.1f} MB are free; the largest batch that fits is about {}",
-      plan.request.batch, plan.request.w, plan.request.h, plan.total() / 1e6, have / 1e6, smaller.batch));
+  const bool fits = make_plan(graph_, smaller).total() <= have;
+  throw Error(fmt::format("batch {} at {}x{} needs {:.1f} MB of memory, {:.1f} MB are free; {}", plan.request.batch,
+                          plan.request.w, plan.request.h, plan.total() / 1e6, have / 1e6,
+                          fits ? fmt::format("the largest batch that fits is about {}", smaller.batch)
+                               : "not even batch 1 fits: take a smaller size of the network"));
 }
 
 void Executor::resize(int batch, int h, int w) {

@@ -37,8 +37,8 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // Plans (once per size) and binds memory. Throws Error before anything runs when memory is short, saying how many
-  // bytes are missing and which batch would fit.
+  // Plans (once per size) and binds memory. Throws Error before anything runs when memory is short, saying how
+  // much is needed, how much is free and which batch would fit.
   void resize(int batch, int h, int w);
   // The parameters have changed: packs or folds them again. Outputs of earlier runs are lost: no value is alive now, so
   // its scratch is the memory of the values.

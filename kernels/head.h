@@ -28,9 +28,10 @@ struct HeadSpec {
   int entries() const { return classes + (kind == HeadKind::gaussian ? 9 : 5); }
 };
 
-// Boxes of one head whose objectness and class probability exceed `threshold` (strictly), several classes per box
-// possible. Appends to detections[n * capacity ...], counts[n]; when an image has more than `capacity`, its count goes
-// on growing and the surplus is not stored, so the caller can tell. Order: by anchor cell, then class.
+// Boxes of one head whose objectness and score (objectness times probability of the class) exceed `threshold`
+// (strictly), several classes per box possible. Appends to detections[n * capacity ...], counts[n]; when an image has
+// more than `capacity`, its count goes on growing and the surplus is not stored, so the caller can tell. Order: by
+// anchor cell, then class.
 struct HeadDecode {
   HeadSpec head;
   Tensor logits;             // [N,H,W,A*entries], raw output of the convolution before the head

@@ -79,13 +79,13 @@ ROOK_HOST_DEVICE constexpr Term<F> softmax_term(const HeadLossParams& params, in
 
 // What the parameters of a head weigh in fixed mode; region names them otherwise.
 template <class F>
-struct LossWeights {
+struct HeadWeights {
   F box = 0, objectness = 0, no_objectness = 0, classes = 0, ignore = 0;
   bool iou_target = false;  // objectness of a positive is its IoU, not 1
 };
 
 template <class F>
-ROOK_HOST_DEVICE constexpr LossWeights<F> loss_weights(HeadKind kind, const HeadLossParams& params) {
+ROOK_HOST_DEVICE constexpr HeadWeights<F> head_weights(HeadKind kind, const HeadLossParams& params) {
   if (kind == HeadKind::region) {
     return {F(params.coord_scale), F(params.object_scale), F(params.noobject_scale),
             F(params.class_scale), F(params.thresh),       params.rescore};

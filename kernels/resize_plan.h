@@ -27,18 +27,22 @@ struct ResizePlacement {
   int left, top, width, height;
 };
 
-// darknet.md 3.1: the side that fits is exact, the other rounded down; integer offsets. Never thinner than a pixel,
-// where darknet would have nothing to draw.
+// A letterboxed photo in a picture of out_w x out_h (darknet.md 3.1): the side that fits is exact, the other rounded
+// down; integer offsets. Never thinner than a pixel, where darknet would have nothing to draw.
+inline ResizePlacement place_letterboxed(int photo_w, int photo_h, int out_w, int out_h) {
+  int width = out_w, height = out_h;
+  if (std::int64_t{out_w} * photo_h < std::int64_t{out_h} * photo_w) {
+    height = std::max(1, static_cast<int>(std::int64_t{photo_h} * out_w / photo_w));
+  } else {
+    width = std::max(1, static_cast<int>(std::int64_t{photo_w} * out_h / photo_h));
+  }
+  return {(out_w - width) / 2, (out_h - height) / 2, width, height};
+}
+
 inline ResizePlacement place_photo(const Resize& args) {
   const Tensor& y = args.y;
   if (args.fit == Fit::stretch) return {0, 0, y.w, y.h};
-  int width = y.w, height = y.h;
-  if (std::int64_t{y.w} * args.height < std::int64_t{y.h} * args.width) {
-    height = std::max(1, static_cast<int>(std::int64_t{args.height} * y.w / args.width));
-  } else {
-    width = std::max(1, static_cast<int>(std::int64_t{args.width} * y.h / args.height));
-  }
-  return {(y.w - width) / 2, (y.h - height) / 2, width, height};
+  return place_letterboxed(args.width, args.height, y.w, y.h);
 }
 
 // Whether an axis takes triangle_at instead of linear_at.

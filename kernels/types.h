@@ -131,8 +131,8 @@ struct Truth {
   std::int32_t cls;
 };
 
-// A detection: centre and size relative to the image, probability of the class, objectness, and the index of its
-// anchor cell over all heads, which breaks ties between equal scores.
+// A detection: centre and size relative to the image; its score, which is objectness times probability of the class;
+// and the index of its anchor cell over all heads, which breaks ties between equal scores.
 struct Detection {
   float x, y, w, h;
   float score;

@@ -1,4 +1,5 @@
-// One element of the optimizers' updates (formulas: kernels/ops.h), of floats or of vectors of them, for all devices.
+// One element of the optimizers' updates (formulas: kernels/update_ops.h), of floats or of vectors of them, for all
+// devices.
 #pragma once
 
 #include "kernels/host_device.h"

@@ -1,5 +1,5 @@
 // The detection loss: fixed mode with the true gradient (ops.h; formulas in head_loss.h), and the entry point of all
-// modes. Background is computed in float, the few positives in double.
+// modes. Background is computed in float, boxes and objectness of the few positives in double.
 #include "kernels/yolo_loss.cuh"
 
 #include "base/error.h"
@@ -16,7 +16,7 @@ class FixedLoss {
   static constexpr bool kBoxes = false, kTakenIsOther = false, kScaled = true;
 
   __device__ FixedLoss(const LossCall& call, const LossHead& head, double scale)
-      : call_(call), head_(head), weights_(loss_weights<double>(head.head.kind, head.params)), scale_(scale) {}
+      : call_(call), head_(head), weights_(head_weights<double>(head.head.kind, head.params)), scale_(scale) {}
 
   // Objectness of a cell that no truth took; none where a box is good though not assigned.
   __device__ bool cell(const LossSlot& slot, float objectness, float best_iou, bool taken, LossSums& sums) const {
@@ -116,7 +116,7 @@ class FixedLoss {
 
   const LossCall& call_;
   const LossHead& head_;
-  LossWeights<double> weights_;
+  HeadWeights<double> weights_;
   double scale_;
 };
 

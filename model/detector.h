@@ -18,7 +18,7 @@ struct DetectorOptions {
   DType compute = DType::f32;
   int batch = 1;
   int width = 0, height = 0;  // of the network's input; 0: as the cfg says
-  float threshold = 0.25f;    // on the class probability; also on the objectness, as darknet does
+  float threshold = 0.25f;    // on the score, objectness times class; also on objectness alone, as darknet
   NmsKind nms_kind = NmsKind::plain;
   float nms_threshold = 0.45f;
   float nms_beta = 0.6f;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "kernels/resize_plan.h"
 
 namespace rook {
 
@@ -52,24 +53,16 @@ io::Image resized(const io::Image& photo, int width, int height, const Preproces
 }
 
 Truth letterboxed(Truth truth, int photo_w, int photo_h, int net_w, int net_h) {
-  const bool wide = static_cast<float>(net_w) / photo_w < static_cast<float>(net_h) / photo_h;
-  const int new_w = wide ? net_w : photo_w * net_h / photo_h;
-  const int new_h = wide ? photo_h * net_w / photo_w : net_h;
-  const float sx = static_cast<float>(new_w) / net_w, sy = static_cast<float>(new_h) / net_h;
-  const float left = static_cast<float>((net_w - new_w) / 2) / net_w,
-              top = static_cast<float>((net_h - new_h) / 2) / net_h;
+  const ResizePlacement at = place_letterboxed(photo_w, photo_h, net_w, net_h);
+  const float sx = static_cast<float>(at.width) / net_w, sy = static_cast<float>(at.height) / net_h;
+  const float left = static_cast<float>(at.left) / net_w, top = static_cast<float>(at.top) / net_h;
   return {truth.x * sx + left, truth.y * sy + top, truth.w * sx, truth.h * sy, truth.cls};
 }
 
 void undo_letterbox(Detection& box, int photo_w, int photo_h, int net_w, int net_h) {
   // Integer size of the pasted photo, real-valued half of the rest, as darknet has it.
-  int new_w = net_w, new_h = net_h;
-  if (static_cast<float>(net_w) / photo_w < static_cast<float>(net_h) / photo_h) {
-    new_h = photo_h * net_w / photo_w;
-  } else {
-    new_w = photo_w * net_h / photo_h;
-  }
-  const float sx = static_cast<float>(new_w) / net_w, sy = static_cast<float>(new_h) / net_h;
+  const ResizePlacement at = place_letterboxed(photo_w, photo_h, net_w, net_h);
+  const float sx = static_cast<float>(at.width) / net_w, sy = static_cast<float>(at.height) / net_h;
   box.x = (box.x - (1 - sx) / 2) / sx;
   box.y = (box.y - (1 - sy) / 2) / sy;
   box.w /= sx;

@@ -76,8 +76,8 @@ void doubt_twice(Proposal& proposal, std::span<const Proposal> stronger, const P
   if (from > 0) raise_doubt(proposal, std::clamp((proposal.overlap - from) / from, 0.0, 1.0) / 2, Doubt::twice);
 }
 
-// What a hint adds is the part of it that no stronger box covers: the rest of it may be a part of that box's object.
-double new_share(const Detection& hint, std::span<const Proposal> stronger) {
+// 1 - the largest IoU with a stronger box: what lies where another box lies may be the same object.
+double apartness(const Detection& hint, std::span<const Proposal> stronger) {
   double most = 0;
   for (const Proposal& other : stronger) most = std::max(most, overlap_of(hint, other.box));
   return 1 - most;
@@ -119,7 +119,7 @@ PhotoProposals propose(std::span<const Detection> detections, const ProposalOpti
     p.doubt = presence_doubt(p.box.score, options.conf);
     if (!p.proposed) {
       p.why = Doubt::hint;
-      p.doubt *= new_share(p.box, std::span(photo.boxes).first(i));
+      p.doubt *= apartness(p.box, std::span(photo.boxes).first(i));
       continue;
     }
     if (p.other_class >= 0) raise_doubt(p, p.other_score / (p.box.score + p.other_score), Doubt::other_class);

@@ -19,7 +19,8 @@ struct Network;
 // muon: of matrices behind batch norm (ParamSpec::matrix); AdamW of everything else.
 enum class OptimizerKind : std::uint8_t { sgd, adamw, muon };
 
-// Training at `size` x `size` scaled pixels for the given share of all iterations ("sizes" of progressive resizing).
+// Training at another size of the network's input for the given share of all iterations ("sizes" of progressive
+// resizing).
 struct SizeStage {
   float share = 1;
   int width = 0, height = 0;

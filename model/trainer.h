@@ -59,7 +59,7 @@ struct TrainResult {
 
 class Trainer {
  public:
-  // `valid` may be null (no evaluation). `fresh_nodes` are those whose start is random: head biases are set there.
+  // `valid` may be null (no evaluation).
   Trainer(Model& model, const TrainConfig& config, const PhotoCache& train, const PhotoCache* valid,
           const TrainerOptions& options);
 

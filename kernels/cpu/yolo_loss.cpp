@@ -1,5 +1,6 @@
 // The detection loss: fixed mode with the true gradient (formulas in head_loss.h), and the entry point. Background is
-// nearly everything and touches one output per anchor, in vectors; the few positives are computed in double.
+// nearly everything and touches one output per anchor, in vectors; boxes and objectness of the few positives are
+// computed in double.
 #include "kernels/cpu/yolo_loss.h"
 #include "kernels/step.h"
 
@@ -56,7 +57,7 @@ class FixedHead {
   FixedHead(const YoloLoss& args, const LossWorkspace& workspace, int image, int head, double scale)
       : args_(args),
         head_(args.heads[static_cast<std::size_t>(head)]),
-        weights_(loss_weights<double>(head_.head.kind, head_.params)),
+        weights_(head_weights<double>(head_.head.kind, head_.params)),
         matches_(matches_of_head(args, workspace, image, head)),
         image_(image),
         entries_(head_.head.entries()),
@@ -196,7 +197,7 @@ class FixedHead {
 
   const YoloLoss& args_;
   const LossHead& head_;
-  LossWeights<double> weights_;
+  HeadWeights<double> weights_;
   std::span<const Match> matches_;
   int image_, entries_;
   double scale_;

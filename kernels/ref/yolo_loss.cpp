@@ -54,7 +54,7 @@ class FixedHead {
   FixedHead(const YoloLoss& args, const FixedPoint& point, int image, int head, bool gradient)
       : args_(args),
         head_(args.heads[static_cast<std::size_t>(head)]),
-        weights_(loss_weights<double>(head_.head.kind, head_.params)),
+        weights_(head_weights<double>(head_.head.kind, head_.params)),
         targets_(
             point.objectness[static_cast<std::size_t>(image) * args.heads.size() + static_cast<std::size_t>(head)]),
         image_(image),
@@ -155,7 +155,7 @@ class FixedHead {
 
   const YoloLoss& args_;
   const LossHead& head_;
-  LossWeights<double> weights_;
+  HeadWeights<double> weights_;
   const std::vector<double>& targets_;
   int image_;
   bool gradient_;
@@ -171,7 +171,7 @@ class FixedHead {
 std::vector<double> objectness_targets(const YoloLoss& args, int image, int head_index,
                                        const std::vector<Match>& matches) {
   const LossHead& head = args.heads[static_cast<std::size_t>(head_index)];
-  const LossWeights<double> weights = loss_weights<double>(head.head.kind, head.params);
+  const HeadWeights<double> weights = head_weights<double>(head.head.kind, head.params);
   std::vector<double> targets(static_cast<std::size_t>(slots_of(head.head, head.logits)), 0.0);
   for (int index = 0; index < slots_of(head.head, head.logits); ++index) {
     const Box<double> box = slot_of(head.head, head.logits, args.net_w, args.net_h, image, index).box();

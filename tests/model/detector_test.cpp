@@ -108,6 +108,15 @@ TEST_CASE(
   box.x = 0.25f;
   undo_letterbox(box, 100, 100, 64, 32);
   CHECK(box.x == doctest::Approx(0.0));
+  // However thin a photo, one row of pixels is left of it, in the middle.
+  Truth truth{.x = 0.25f, .y = 0.5f, .w = 0.1f, .h = 1, .cls = 0};
+  truth = letterboxed(truth, 1000, 1, 64, 32);
+  CHECK(truth.h == doctest::Approx(1 / 32.0));
+  box = {.x = truth.x, .y = truth.y, .w = truth.w, .h = truth.h, .score = 1, .objectness = 1, .cls = 0, .index = 0};
+  undo_letterbox(box, 1000, 1, 64, 32);
+  CHECK(box.x == doctest::Approx(0.25));
+  CHECK(box.w == doctest::Approx(0.1));
+  CHECK(box.h == doctest::Approx(1));
 }
 
 TEST_CASE("detector: pixels that have the network's size already are taken as they are") {
