@@ -160,10 +160,8 @@ io::DatasetOptions DataOptions::options() const {
   return options;
 }
 
-io::Dataset DataOptions::read(bool find_duplicates) const {
-  io::DatasetOptions reading = options();
-  reading.find_duplicates = find_duplicates;
-  return io::read_dataset(path(), reading);
+io::Dataset DataOptions::read() const {
+  return io::read_dataset(path(), options());
 }
 
 const io::Split& DataOptions::find(const io::Dataset& dataset, const std::string& name) {

@@ -77,6 +77,7 @@ struct DatasetOptions {
   int max_boxes = 200;
   int net_size = 416;            // boxes below one pixel at this size are tiny
   bool read_sizes = true;        // open each photo for its size (needed for faults about photos)
+  bool decode = false;           // decode each photo: also finds damage within the pixel data (with read_sizes)
   bool find_duplicates = false;  // compare the bytes of all photos (reads those that have equal file sizes)
   bool keep_difficult = false;   // VOC objects marked <difficult>1: left out, as darknet's voc_label.py does
 };

@@ -123,9 +123,14 @@ bool ImageCheck::read_size() {
   ImageSize size;
   try {
     size = read_image_size(raw_.file);
+    if (options_.decode) read_image(raw_.file, 1);
   } catch (const Error& error) {
     raw_.faults.push_back({Fault::Kind::unreadable_image, raw_.file, 0, error.what(), true});
     return false;
+  }
+  if (!size.ended) {
+    raw_.faults.push_back({Fault::Kind::unreadable_image, raw_.file, 0,
+                           "the JPEG has no end marker, but all its rows: used; save it anew to be sure", false});
   }
   out_.width = size.width;
   out_.height = size.height;

@@ -14,8 +14,8 @@ namespace rook {
 
 class PhotoCache {
  public:
-  // Decodes and resizes on all cores. Throws Error naming the first photo that cannot be read. `progress` is told how
-  // many are done (from one thread at a time).
+  // Decodes and resizes on all cores. Throws Error naming the first photo that cannot be read and the number of them.
+  // `progress` is told how many are done (from one thread at a time).
   PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess,
              const std::function<void(int done, int all)>& progress = {});
 

@@ -1,5 +1,6 @@
 // Every kind of fault, with the file and line it must name, and whether it leaves something out.
 #include "dataset_support.h"
+#include "io/image.h"
 
 using namespace rook;
 using namespace rook::test;
@@ -125,6 +126,34 @@ TEST_CASE("dataset faults: labels and photos that are missing or broken") {
   fs::remove(folder / "labels/a.txt");
   fs::create_directory(folder / "labels/a.txt");  // not a file
   CHECK(fault_text(read_dataset(folder / "")) == "missing_label a.bmp:0 fatal");
+}
+
+TEST_CASE("dataset faults: photos that are cut off are left out, one without its end marker is told") {
+  YoloFixture fixture;
+  const fs::path photo = fixture.folder() / "images/a.bmp";  // the ending of the name says nothing
+  io::Image picture{.width = 64, .height = 48};
+  for (int i = 0; i < 64 * 48 * 3; ++i) picture.pixels.push_back(static_cast<std::uint8_t>(i * i / 50));
+  const ByteVector jpeg = io::encode_jpeg(picture), png = io::encode_png(picture);
+  for (const ByteVector& whole : {jpeg, png}) {
+    save(photo, whole);
+    CHECK(fault_text(fixture.read("0 .5 .5 .2 .2\n")) == "");
+    save(photo, std::span(whole).first(whole.size() * 2 / 3));
+    const io::Dataset dataset = fixture.read("0 .5 .5 .2 .2\n");
+    CHECK(fault_text(dataset) == "unreadable_image a.bmp:0 fatal");
+    CHECK(dataset.faults[0].message.find("truncated") != std::string::npos);
+    CHECK(dataset.splits[0].images.size() == 1);
+  }
+  save(photo, std::span(jpeg).first(jpeg.size() - 2));
+  const io::Dataset no_end = fixture.read("0 .5 .5 .2 .2\n");
+  CHECK(fault_text(no_end) == "unreadable_image a.bmp:0 warning");
+  CHECK(no_end.splits[0].images.size() == 2);
+
+  // Damage within the pixel data takes decoding: a run of ones is no code.
+  ByteVector damaged = jpeg;
+  for (std::size_t i = jpeg.size() / 2; i < jpeg.size() - 2; ++i) damaged[i] = i % 2 == 0 ? 0xFF : 0x00;
+  save(photo, damaged);
+  CHECK(fault_text(fixture.read("0 .5 .5 .2 .2\n")) == "");
+  CHECK(fault_text(fixture.read("0 .5 .5 .2 .2\n", {.decode = true})) == "unreadable_image a.bmp:0 fatal");
 }
 
 TEST_CASE("dataset faults: lists of photos") {
