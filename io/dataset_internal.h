@@ -75,7 +75,8 @@ RawDataset read_yolo_folders(const std::filesystem::path& root, const std::vecto
 
 RawDataset read_darknet(const std::filesystem::path& data, const DatasetOptions& options);
 
-// `folder` has Annotations/ (and ImageSets/Main), or XML files beside photos, itself or per split; see has_voc.
+// `folder` has Annotations/ (and ImageSets/Main), or XML files beside photos, itself or per split; see has_voc and
+// dataset_voc_layout.h.
 RawDataset read_voc(const std::filesystem::path& folder, const DatasetOptions& options);
 bool has_voc(const std::filesystem::path& folder);
 

@@ -183,6 +183,95 @@ TEST_CASE("dataset: VOC kit and XML beside photos; corners are counted from 1 an
   CHECK(read_dataset(folder / "flat").find("valid")->images.at(0).boxes.at(0).cls == 1);
 }
 
+namespace {
+
+// A photo and its XML in a kit at `root`, both below their folders as `name`.
+void put_voc(const fs::path& root, const std::string& name, int shade, const std::string& photos = "JPEGImages",
+             const std::string& annotations = "Annotations") {
+  put_photo(root / photos / (name + ".bmp"), 20, 10, shade);
+  put(root / annotations / (name + ".xml"), voc_text(voc_object("dog", "2", "2", "5", "5")));
+}
+
+// "train: a b, valid: c"
+std::string photos_by_split(const io::Dataset& dataset) {
+  std::string text;
+  for (const io::Split& split : dataset.splits) {
+    text += (text.empty() ? "" : ", ") + split.name + ":";
+    for (const io::LabelledImage& image : split.images) text += " " + image.file.stem().string();
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("dataset: lists of a VOC kit are known by any name of a split") {
+  struct Case {
+    std::vector<std::pair<const char*, const char*>> lists;
+    const char *photos, *faults;
+  };
+  const std::vector<Case> cases = {
+      // CVAT and Datumaro write the subset as its user named it, and a list per class beside it.
+      {{{"Train", "a\nb\n"}, {"Validation", "c\n"}, {"Test", "d\n"}, {"dog_Train", "a  1\nb -1\n"}},
+       "train: a b, valid: c, test: d",
+       ""},
+      {{{"default", "a\nb\nc\n"}, {"dog_default", "a  1\n"}}, "train: a b c", ""},
+      {{{"default", "a\nb\n"}, {"Validation", "c\n"}}, "train: a b, valid: c", ""},
+      {{{"my train", "a\nb\n"}, {"my_validation", "c\n"}, {"dog_test", "a 1\n"}}, "train: a b, valid: c", ""},
+      {{{"trainval", "a\nb\nc\n"}, {"test", "d\n"}}, "train: a b c, test: d", ""},
+      {{{"trainval", "a\nb\n"}, {"train", "a\n"}, {"val", "b\n"}}, "train: a, valid: b", ""},
+      {{{"trainval", "a\nb\n"}, {"val", "b\n"}}, "valid: b", ""},
+      {{{"dog_train", "a 1\n"}, {"dog_val", "b -1\n"}}, "train: a b c d", ""},
+      {{{"holdout", "a\n"}}, "train: a b c d", "bad_line holdout.txt:0 warning"},
+      {{{"train", "a\n"}, {"holdout", "b\n"}}, "train: a", "bad_line holdout.txt:0 warning"},
+  };
+  for (const Case& test : cases) {
+    const TempFolder folder;
+    for (const char* name : {"a", "b", "c", "d"}) put_voc(folder / "", name, name[0]);
+    for (const auto& [name, text] : test.lists) {
+      put(folder / "ImageSets/Main" / (std::string(name) + ".txt"), text);
+    }
+    const io::Dataset dataset = read_dataset(folder / "");
+    INFO(test.lists.front().first);
+    CHECK(photos_by_split(dataset) == test.photos);
+    CHECK(fault_text(dataset) == test.faults);
+  }
+}
+
+TEST_CASE("dataset: VOC kits with folders in them, with other names, and one per split") {
+  const TempFolder folder;
+  // CVAT: photos of a task in folders.
+  put_voc(folder / "sub", "day0/f", 1);
+  put_voc(folder / "sub", "day1/f", 2);
+  CHECK(photos_by_split(read_dataset(folder / "sub")) == "train: f f");
+  put(folder / "sub/ImageSets/Main/default.txt", "day0/f\n");
+  put(folder / "sub/ImageSets/Main/Validation.txt", "day1/f\nday2/f\n");
+  const io::Dataset sub = read_dataset(folder / "sub");
+  CHECK(photos_by_split(sub) == "train: f, valid: f");
+  CHECK(sub.find("valid")->images.at(0).file.parent_path().filename() == "day1");
+  CHECK(fault_text(sub) == "missing_image Validation.txt:2 fatal");
+  // A photo without XML is told in a folder too.
+  put_photo(folder / "more/JPEGImages/x/b.bmp", 20, 10, 3);
+  put_voc(folder / "more", "x/a", 4);
+  CHECK(fault_text(read_dataset(folder / "more")) == "missing_label b.bmp:0 fatal");
+
+  put_voc(folder / "hand", "a", 5, "images", "annotations");
+  put_voc(folder / "fiftyone", "a", 6, "data", "labels");
+  for (const char* name : {"hand", "fiftyone"}) {
+    const io::Dataset dataset = read_dataset(folder / name);
+    CHECK(dataset.format == "voc");
+    CHECK(photos_by_split(dataset) == "train: a");
+    CHECK(fault_text(dataset) == "");
+  }
+  // Labels of YOLO keep their format where somebody has left XML files too.
+  put_voc(folder / "both", "a", 7, "images", "labels");
+  put(folder / "both/labels/a.txt", "0 .5 .5 .2 .2\n");
+  CHECK(read_dataset(folder / "both").format == "yolo");
+
+  put_voc(folder / "parts/train", "a", 8);
+  put_voc(folder / "parts/valid", "b", 9);
+  CHECK(photos_by_split(read_dataset(folder / "parts")) == "train: a, valid: b");
+}
+
 TEST_CASE("dataset: what cannot be read at all") {
   const TempFolder folder;
   CHECK(error_of([&] { read_dataset(folder / "nowhere"); }) ==
