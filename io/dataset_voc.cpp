@@ -1,5 +1,6 @@
 // Pascal VOC XML: one <annotation> per photo. Corners are whole pixels counted from 1, both inside the box, so xmin 1
-// and xmax W span the photo (VOC development kit, "Bounding box").
+// and xmax W span the photo (VOC development kit, "Bounding box"). CVAT and Label Studio write edges instead, counted
+// from 0: there xmin 0 and xmax W do.
 #include <algorithm>
 #include <set>
 
@@ -20,7 +21,15 @@ struct VocImage {
   std::vector<std::string> names;  // class of each box of `image`
   int difficult = 0;
   int first_difficult = 0;  // line
+  int first_edge = 0;       // line of a box that only edges counted from 0 can give; 0: none
 };
+
+// Whether a box begins half a pixel or more left of or above pixel 1, where nothing is when pixels count from 1. (A
+// fraction elsewhere proves nothing: VOC 2012 has some.)
+bool starts_at_edge(const double (&corners)[4]) {
+  const auto at_edge = [](double value) { return value >= 0 && value <= .5; };
+  return corners[2] > corners[0] && corners[3] > corners[1] && (at_edge(corners[0]) || at_edge(corners[1]));
+}
 
 class Annotation {
  public:
@@ -58,6 +67,7 @@ void Annotation::read_object(const pugi::xml_node& object, bool keep_difficult) 
     if (node.next_sibling(key)) return fault(line_of(node), fmt::format("'{}': <{}> stands twice", name, key));
     corners[i++] = *number;
   }
+  if (out_.first_edge == 0 && starts_at_edge(corners)) out_.first_edge = line;
   if (trimmed(object.child("difficult").text().get()) == "1" && !keep_difficult) {
     if (out_.difficult++ == 0) out_.first_difficult = line;
     return;
@@ -171,6 +181,31 @@ void count_difficult(const std::vector<VocSplit>& splits, std::vector<Fault>& fa
                     fmt::format("{} objects marked difficult are left out, the first here", count), true});
 }
 
+// Programs write all boxes in one way: where one box shows edges counted from 0, all are that.
+void take_edges(std::vector<VocSplit>& splits, std::vector<Fault>& faults) {
+  const VocImage* proof = nullptr;
+  for (const VocSplit& split : splits) {
+    const auto found = std::find_if(split.images.begin(), split.images.end(),
+                                    [](const VocImage& image) { return image.first_edge > 0; });
+    if (proof == nullptr && found != split.images.end()) proof = &*found;
+  }
+  if (proof == nullptr) return;
+  for (VocSplit& split : splits) {
+    for (VocImage& entry : split.images) {
+      for (RawBox& box : entry.image.boxes) {
+        box.x += .5;
+        box.y += .5;
+        box.w -= 1;
+        box.h -= 1;
+      }
+    }
+  }
+  faults.push_back({Fault::Kind::out_of_range, proof->image.labels, proof->first_edge,
+                    "xmin or ymin is 0 here, so all boxes of this data set are taken as edges counted from 0 (as CVAT "
+                    "and Label Studio write them), not as pixels counted from 1",
+                    false});
+}
+
 }  // namespace
 
 RawDataset read_voc(const fs::path& folder, const DatasetOptions& options) {
@@ -185,6 +220,7 @@ RawDataset read_voc(const fs::path& folder, const DatasetOptions& options) {
   for (VocSplit& split : splits) read_annotations(split.images, options);
   const fs::path names = find_names(folder);
   if (!names.empty()) raw.classes = read_names(names);
+  take_edges(splits, raw.faults);
   number_classes(splits, !names.empty(), raw.classes);
   count_difficult(splits, raw.faults);
   for (VocSplit& split : splits) {

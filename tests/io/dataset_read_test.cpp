@@ -272,6 +272,37 @@ TEST_CASE("dataset: VOC kits with folders in them, with other names, and one per
   CHECK(photos_by_split(read_dataset(folder / "parts")) == "train: a, valid: b");
 }
 
+TEST_CASE("dataset: a VOC box that begins at 0 shows that a set has edges counted from 0") {
+  const TempFolder folder;
+  const auto read = [&](const std::string& first, const std::string& second) {
+    put_photo(folder / "a.bmp", 20, 10, 1);
+    put_photo(folder / "b.bmp", 20, 10, 2);
+    put(folder / "a.xml", voc_text(first));
+    put(folder / "b.xml", voc_text(second));
+    return read_dataset(folder / "");
+  };
+  // CVAT writes x and x + w with fractions; the box of another photo shows how to read both.
+  const io::Dataset cvat =
+      read(voc_object("dog", "4.0", "2.5", "20.0", "10.0"), voc_object("dog", "0.0", "0.0", "20.0", "10.0"));
+  CHECK(fault_text(cvat) == "out_of_range b.xml:4 warning");
+  CHECK(same_box(cvat.splits[0].images[0].boxes.at(0), 0, 12. / 20, 6.25 / 10, 16. / 20, 7.5 / 10));
+  CHECK(same_box(cvat.splits[0].images[1].boxes.at(0), 0, .5, .5, 1, 1));
+  const io::Dataset above = read(voc_object("dog", "4", "0.3", "8", "5"), "");
+  CHECK(same_box(above.splits[0].images[0].boxes.at(0), 0, 6. / 20, 2.65 / 10, 4. / 20, 4.7 / 10));
+
+  // Neither a fraction elsewhere, nor a box beyond the edge or without area shows that.
+  const std::string whole = voc_object("dog", "1", "1", "20", "10");
+  CHECK(fault_text(read(whole, voc_object("dog", "2.7", "1", "20", "10"))) == "");
+  for (const char* xmin : {"0.6", "-3", "-0.1"}) {
+    const io::Dataset dataset = read(whole, voc_object("dog", xmin, "2", "8", "5"));
+    INFO(xmin);
+    CHECK(same_box(dataset.splits[0].images[0].boxes.at(0), 0, .5, .5, 1, 1));
+  }
+  const io::Dataset empty = read(whole, voc_object("dog", "0", "0", "0", "0"));
+  CHECK(fault_text(empty) == "out_of_range b.xml:4 fatal");
+  CHECK(same_box(empty.splits[0].images[0].boxes.at(0), 0, .5, .5, 1, 1));
+}
+
 TEST_CASE("dataset: what cannot be read at all") {
   const TempFolder folder;
   CHECK(error_of([&] { read_dataset(folder / "nowhere"); }) ==
