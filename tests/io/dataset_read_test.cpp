@@ -69,6 +69,57 @@ TEST_CASE("dataset: COCO's own layout, a folder of one JSON, a JSON file") {
   CHECK(read_dataset(folder / "one").find("train")->images.size() == 1);
 }
 
+TEST_CASE("dataset: COCO as CVAT and FiftyOne lay it out") {
+  const TempFolder folder;
+  const std::string json = coco_text(R"({"image_id": 9, "category_id": 5, "bbox": [2, 1, 4, 3]})");
+  put(folder / "cvat/annotations/instances_default.json", json);
+  put_photo(folder / "cvat/images/default/a.bmp", 20, 10, 1);
+  const io::Dataset one = read_dataset(folder / "cvat");
+  CHECK(fault_text(one) == "");
+  CHECK(one.find("train")->images.at(0).boxes.size() == 1);
+
+  // Equal names in the folders of the subsets: each JSON takes its own.
+  put(folder / "cvat/annotations/instances_Validation.json", json);
+  put_photo(folder / "cvat/images/Validation/a.bmp", 20, 10, 2);
+  const io::Dataset two = read_dataset(folder / "cvat");
+  CHECK(fault_text(two) == "");
+  REQUIRE(two.splits.size() == 2);
+  CHECK(two.find("train")->images.at(0).file.parent_path().filename() == "default");
+  CHECK(two.find("valid")->images.at(0).file.parent_path().filename() == "Validation");
+  CHECK(read_dataset(folder / "cvat/annotations/instances_default.json").find("train")->images.size() == 1);
+
+  put(folder / "fiftyone/labels.json", json);
+  put_photo(folder / "fiftyone/data/a.bmp", 20, 10, 1);
+  CHECK(fault_text(read_dataset(folder / "fiftyone")) == "");
+}
+
+TEST_CASE("dataset: COCO photos that are not where file_name says are found by a name that is clear") {
+  const TempFolder folder;
+  const auto read = [&](const std::string& images) {
+    put(folder / "result.json", coco_text("", images));
+    return read_dataset(folder / "");
+  };
+  put_photo(folder / "images/0-a.bmp", 20, 10, 1);
+  put_photo(folder / "images/1-b.bmp", 20, 10, 2);
+  // Label Studio: places on its server, of either system.
+  const std::string upload = "../../label-studio/data/media/upload/1/";
+  const io::Dataset moved = read(R"({"id": 0, "file_name": ")" + upload + R"(0-a.bmp"},
+{"id": 1, "file_name": "C:\\upload\\1\\1-b.bmp"},
+{"id": 2, "file_name": ")" + upload +
+                                 R"(2-c.bmp"})");
+  CHECK(fault_text(moved) == "missing_image result.json:6 warning, missing_image result.json:8 fatal");
+  CHECK(moved.faults[0].message.find("2 photos") != std::string::npos);
+  CHECK(moved.splits.at(0).images.size() == 2);
+
+  // Two places with one name, or two photos of that name: nobody knows which.
+  const io::Dataset twice = read(R"({"id": 0, "file_name": "x/0-a.bmp"}, {"id": 1, "file_name": "y/0-a.bmp"},
+{"id": 2, "file_name": "images/1-b.bmp"})");
+  CHECK(fault_text(twice) == "missing_image result.json:6 fatal, missing_image result.json:6 fatal");
+  put_photo(folder / "0-a.bmp", 20, 10, 3);
+  const io::Dataset copies = read(R"({"id": 0, "file_name": "x/0-a.bmp"}, {"id": 2, "file_name": "images/1-b.bmp"})");
+  CHECK(fault_text(copies) == "missing_image result.json:6 fatal");
+}
+
 TEST_CASE("dataset: data.yaml with lists, maps, Roboflow's paths and label folders") {
   const TempFolder folder;
   for (const char* names : {"[cat, dog]", "{0: cat, 1: dog}", "\n- cat\n- 'dog'", "\n  1: dog\n  0: cat"}) {
