@@ -188,6 +188,11 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
         }
         box.cls = to[box.cls];
       }
+  for (io::Split& split : dataset.splits)
+    for (io::LabelledImage& image : split.images) {
+      for (io::IgnoredRegion& region : image.ignored) region.cls = to[region.cls];
+      std::erase_if(image.ignored, [](const io::IgnoredRegion& region) { return region.cls < 0; });
+    }
   dataset.classes = names;
 }
 

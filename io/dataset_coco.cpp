@@ -271,12 +271,16 @@ void read_annotations(const CocoFile& coco, const ImageIndex& index,
       continue;
     }
     const auto crowd = entry.find("iscrowd");
-    if (crowd != entry.end() && (*crowd == 1 || *crowd == true)) {
-      if (crowds++ == 0) first_crowd = line;
-      continue;
-    }
+    box.crowd = crowd != entry.end() && (*crowd == 1 || *crowd == true);
     const auto image = index.find(image_id);
     const auto cls = classes.find(category);
+    if (box.crowd) {
+      if (crowds++ == 0) first_crowd = line;
+      if (image == index.end() || cls == classes.end()) continue;
+      box.cls = cls->second;
+      split.images[image->second].ignored.push_back(box);
+      continue;
+    }
     if (image == index.end()) {
       fault(Fault::Kind::missing_image, fmt::format("image_id {} is no image of this file", image_id));
     } else if (cls == classes.end()) {
@@ -288,8 +292,12 @@ void read_annotations(const CocoFile& coco, const ImageIndex& index,
     }
   }
   if (crowds > 0) {
-    faults.push_back({Fault::Kind::bad_line, coco.file, first_crowd,
-                      fmt::format("{} crowds (iscrowd 1) are left out, the first here", crowds), true});
+    faults.push_back(
+        {Fault::Kind::bad_line, coco.file, first_crowd,
+         fmt::format("{} crowds (iscrowd 1) are left out of training, and detections there out of evaluation; "
+                     "the first here",
+                     crowds),
+         true});
   }
 }
 

@@ -23,6 +23,7 @@ struct RawBox {
   double x = 0, y = 0, w = 0, h = 0;
   int cls = 0;
   int line = 0;
+  bool crowd = false;  // of RawImage::ignored
 };
 
 struct RawImage {
@@ -37,6 +38,7 @@ struct RawImage {
   bool repeated = false;         // a photo of another split with the same labels: its faults are listed there
   std::vector<RawBox> boxes;
   std::vector<Fault> faults;
+  std::vector<RawBox> ignored = {};  // become IgnoredRegions
 };
 
 struct RawSplit {

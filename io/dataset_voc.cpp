@@ -18,10 +18,10 @@ namespace {
 
 struct VocImage {
   RawImage image;
-  std::vector<std::string> names;  // class of each box of `image`
-  int difficult = 0;
-  int first_difficult = 0;  // line
-  int first_edge = 0;       // line of a box that only edges counted from 0 can give; 0: none
+  std::vector<std::string> names;    // class of each box of `image`
+  std::vector<std::string> ignored;  // class of each ignored region
+  int first_difficult = 0;           // line
+  int first_edge = 0;                // line of a box that only edges counted from 0 can give; 0: none
 };
 
 // Whether a box begins half a pixel or more left of or above pixel 1, where nothing is when pixels count from 1. (A
@@ -68,15 +68,17 @@ void Annotation::read_object(const pugi::xml_node& object, bool keep_difficult) 
     corners[i++] = *number;
   }
   if (out_.first_edge == 0 && starts_at_edge(corners)) out_.first_edge = line;
-  if (trimmed(object.child("difficult").text().get()) == "1" && !keep_difficult) {
-    if (out_.difficult++ == 0) out_.first_difficult = line;
-    return;
-  }
   RawBox box{.line = line};
   box.w = corners[2] - corners[0] + 1;
   box.h = corners[3] - corners[1] + 1;
   box.x = corners[0] - 1 + box.w / 2;
   box.y = corners[1] - 1 + box.h / 2;
+  if (trimmed(object.child("difficult").text().get()) == "1" && !keep_difficult) {
+    if (out_.ignored.empty()) out_.first_difficult = line;
+    out_.image.ignored.push_back(box);
+    out_.ignored.push_back(name);
+    return;
+  }
   out_.image.boxes.push_back(box);
   out_.names.push_back(name);
 }
@@ -163,6 +165,10 @@ void number_classes(std::vector<VocSplit>& splits, bool known, std::vector<std::
         }
       }
       entry.image.boxes = std::move(kept);
+      for (std::size_t i = 0; i < entry.ignored.size(); ++i) {  // of no known class: finish_dataset leaves it out
+        const auto it = std::find(classes.begin(), classes.end(), entry.ignored[i]);
+        entry.image.ignored[i].cls = static_cast<int>(it - classes.begin());
+      }
     }
   }
 }
@@ -172,13 +178,16 @@ void count_difficult(const std::vector<VocSplit>& splits, std::vector<Fault>& fa
   int count = 0;
   for (const VocSplit& split : splits) {
     for (const VocImage& image : split.images) {
-      if (image.difficult > 0 && first == nullptr) first = &image;
-      count += image.difficult;
+      if (!image.ignored.empty() && first == nullptr) first = &image;
+      count += static_cast<int>(image.ignored.size());
     }
   }
   if (first == nullptr) return;
   faults.push_back({Fault::Kind::bad_line, first->image.labels, first->first_difficult,
-                    fmt::format("{} objects marked difficult are left out, the first here", count), true});
+                    fmt::format("{} objects marked difficult are left out of training, and detections there out of "
+                                "evaluation; the first here",
+                                count),
+                    true});
 }
 
 // Programs write all boxes in one way: where one box shows edges counted from 0, all are that.
@@ -192,11 +201,13 @@ void take_edges(std::vector<VocSplit>& splits, std::vector<Fault>& faults) {
   if (proof == nullptr) return;
   for (VocSplit& split : splits) {
     for (VocImage& entry : split.images) {
-      for (RawBox& box : entry.image.boxes) {
-        box.x += .5;
-        box.y += .5;
-        box.w -= 1;
-        box.h -= 1;
+      for (std::vector<RawBox>* boxes : {&entry.image.boxes, &entry.image.ignored}) {
+        for (RawBox& box : *boxes) {
+          box.x += .5;
+          box.y += .5;
+          box.w -= 1;
+          box.h -= 1;
+        }
       }
     }
   }

@@ -38,6 +38,7 @@ PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Prep
   for (const io::LabelledImage& image : split.images) {
     names_.push_back(image.name);
     files_.push_back(image.file.string());
+    ignored_.push_back(image.ignored);
   }
   std::vector<std::exception_ptr> failures(count);
   int done = 0;
@@ -99,6 +100,7 @@ PhotoCache PhotoCache::synthetic(int count, int width, int height, int classes) 
     cache.original_truths_[i] = cache.truths_[i];
     cache.names_.push_back(fmt::format("synthetic-{}", i));
     cache.files_.push_back(cache.names_.back());
+    cache.ignored_.emplace_back();
     cache.photo_sizes_[i] = {width, height};
     cache.images_[i] = {.pixels = cache.pixels_.data() + static_cast<std::size_t>(i) * width * height * 3,
                         .width = width,

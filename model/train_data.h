@@ -31,6 +31,9 @@ class PhotoCache {
   const std::vector<Truth>& truths(int index) const {
     return original_truths_[static_cast<std::size_t>(index)];
   }  // relative to the photo
+  const std::vector<io::IgnoredRegion>& ignored(int index) const {
+    return ignored_[static_cast<std::size_t>(index)];
+  }  // relative to the photo
   const std::string& file(int index) const { return files_[static_cast<std::size_t>(index)]; }
 
  private:
@@ -42,6 +45,7 @@ class PhotoCache {
   std::vector<std::vector<Truth>> truths_, original_truths_;
   std::vector<std::string> names_, files_;
   std::vector<std::pair<int, int>> photo_sizes_;
+  std::vector<std::vector<io::IgnoredRegion>> ignored_;
 };
 
 // The order of photos: each epoch a new permutation, a pure function of seed and epoch, so that any position of a

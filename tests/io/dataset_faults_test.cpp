@@ -227,6 +227,48 @@ TEST_CASE("dataset faults: COCO annotations name their line") {
   }
 }
 
+TEST_CASE("dataset faults: crowds and difficult objects are regions that evaluation leaves out") {
+  const TempFolder folder;
+  put_photo(folder / "c/a.bmp", 20, 10, 1);
+  // A crowd that reaches outside, one of another class, one without area, one of no image, one of no category.
+  put(folder / "c/_annotations.coco.json", coco_text(R"({"image_id": 9, "category_id": 1, "bbox": [1, 1, 2, 2]},
+{"image_id": 9, "category_id": 1, "bbox": [15, 0, 10, 5], "iscrowd": 1},
+{"image_id": 9, "category_id": 5, "bbox": [0, 0, 20, 10], "iscrowd": 1},
+{"image_id": 9, "category_id": 1, "bbox": [2, 2, 0, 5], "iscrowd": 1},
+{"image_id": 8, "category_id": 1, "bbox": [2, 2, 2, 5], "iscrowd": 1},
+{"image_id": 9, "category_id": 7, "bbox": [2, 2, 2, 5], "iscrowd": 1})"));
+  const io::Dataset coco = read_dataset(folder / "c");
+  CHECK(fault_text(coco) == "bad_line _annotations.coco.json:8 fatal");
+  CHECK(coco.faults[0].message.starts_with("5 crowds"));
+  const io::LabelledImage& image = coco.splits.at(0).images.at(0);
+  CHECK(image.boxes.size() == 1);
+  const auto same = [](const io::IgnoredRegion& region, int cls, double x, double y, double w, double h, bool crowd) {
+    return same_box({region.x, region.y, region.w, region.h, region.cls}, cls, x, y, w, h) && region.crowd == crowd;
+  };
+  REQUIRE(image.ignored.size() == 2);
+  CHECK(same(image.ignored[0], 0, 17.5 / 20, 2.5 / 10, 5. / 20, 5. / 10, true));
+  CHECK(same(image.ignored[1], 1, .5, .5, 1, 1, true));
+  // Joined with its class, gone with it.
+  const io::Dataset merged = read_dataset(folder / "c", {.merge = {{"dog", "cat"}}});
+  CHECK(merged.splits[0].images[0].ignored.at(1).cls == 0);
+  const io::Dataset used = read_dataset(folder / "c", {.drop_unused_classes = true});
+  CHECK(used.classes == std::vector<std::string>{"cat"});
+  CHECK(used.splits[0].images[0].ignored.size() == 1);
+
+  put_photo(folder / "v/a.bmp", 20, 10, 1);
+  const std::string difficult = "<difficult>1</difficult>";
+  put(folder / "v/a.xml",
+      voc_text(voc_object("dog", "2", "2", "5", "5") + voc_object("dog", "11", "1", "20", "5", difficult) +
+               voc_object("dog", "nan", "1", "20", "5", difficult) +
+               voc_object("owl", "1", "1", "20", "5", difficult)));
+  const io::Dataset voc = read_dataset(folder / "v");
+  CHECK(voc.faults.at(0).message.starts_with("3 objects marked difficult"));
+  CHECK(voc.classes == std::vector<std::string>{"dog"});
+  REQUIRE(voc.splits.at(0).images.at(0).ignored.size() == 1);
+  CHECK(same(voc.splits[0].images[0].ignored[0], 0, .75, .25, .5, .5, false));
+  CHECK(read_dataset(folder / "v", {.keep_difficult = true}).splits.at(0).images.at(0).ignored.empty());
+}
+
 TEST_CASE("dataset faults: COCO images") {
   const TempFolder folder;
   put_photo(folder / "a.bmp", 20, 10, 1);
