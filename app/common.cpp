@@ -160,10 +160,8 @@ io::DatasetOptions DataOptions::options() const {
   return options;
 }
 
-io::Dataset DataOptions::read(bool find_duplicates) const {
-  io::DatasetOptions reading = options();
-  reading.find_duplicates = find_duplicates;
-  return io::read_dataset(path(), reading);
+io::Dataset DataOptions::read() const {
+  return io::read_dataset(path(), options());
 }
 
 const io::Split& DataOptions::find(const io::Dataset& dataset, const std::string& name) {
@@ -200,6 +198,11 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
         }
         box.cls = to[box.cls];
       }
+  for (io::Split& split : dataset.splits)
+    for (io::LabelledImage& image : split.images) {
+      for (io::IgnoredRegion& region : image.ignored) region.cls = to[region.cls];
+      std::erase_if(image.ignored, [](const io::IgnoredRegion& region) { return region.cls < 0; });
+    }
   dataset.classes = names;
 }
 

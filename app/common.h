@@ -89,7 +89,7 @@ struct DataOptions {
   // What `data` names: a path, or a data set or version of the store.
   std::filesystem::path path() const;
   io::DatasetOptions options() const;
-  io::Dataset read(bool find_duplicates = false) const;
+  io::Dataset read() const;
   // The split asked for; throws Error that lists those there are.
   static const io::Split& find(const io::Dataset& dataset, const std::string& name);
 };

@@ -21,6 +21,15 @@ std::optional<T> read_whole(std::string_view text) {
   return value;
 }
 
+// "3200.0" -> "3200": calculated cfgs have such, and darknet reads integers up to the point. Other fractions stay, for
+// which it would take another number than stands there.
+std::string_view without_zero_fraction(std::string_view text) {
+  const auto point = text.find('.');
+  if (point == 0 || point == std::string_view::npos) return text;
+  if (text.find_first_not_of('0', point + 1) != std::string_view::npos) return text;
+  return text.substr(0, point);
+}
+
 bool is_list(KeyType type) {
   return type == KeyType::integers || type == KeyType::numbers;
 }
@@ -66,7 +75,7 @@ std::string_view trim(std::string_view text) {
 }
 
 std::optional<int> to_integer(std::string_view text) {
-  return read_whole<int>(text);
+  return read_whole<int>(without_zero_fraction(text));
 }
 
 std::optional<float> to_number(std::string_view text) {
@@ -99,11 +108,14 @@ std::string in_quotes(std::string_view text) {
 }
 
 std::string canonical_value(KeyType type, std::string_view value) {
-  if (!is_list(type)) return std::string(trim(value));
+  const auto canonical = [type](std::string_view element) {
+    return is_integer(type) && to_integer(element) ? without_zero_fraction(element) : element;
+  };
+  if (!is_list(type)) return std::string(canonical(trim(value)));
   std::string result;
   for (const auto element : split_list(value)) {
     if (!result.empty()) result += ',';
-    result += element;
+    result += canonical(element);
   }
   return result;
 }

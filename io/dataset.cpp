@@ -46,7 +46,8 @@ std::vector<CocoSource> find_coco(const fs::path& folder) {
   }
   for (const fs::path& file : files) {
     const std::string stem = file.stem().string();
-    sources.push_back({split_name(stem).value_or(files.size() == 1 ? "train" : stem), file});
+    const bool only = files.size() == 1 || stem == "instances_default";  // of CVAT: told no subset
+    sources.push_back({split_name(stem).value_or(only ? "train" : stem), file});
   }
   return sources;
 }

@@ -20,6 +20,14 @@ struct LabelBox {
   std::optional<float> score = {};  // of a box that a model proposes
 };
 
+// Where labels say that something is, but not well enough to train on or to count: COCO's crowds, VOC's difficult
+// objects. Evaluation does not judge detections of the class there.
+struct IgnoredRegion {
+  float x = 0, y = 0, w = 0, h = 0;  // as of a LabelBox
+  int cls = 0;
+  bool crowd = false;  // many objects: a detection is there by its share inside, not by IoU
+};
+
 struct LabelledImage {
   std::filesystem::path file;
   std::string name;           // file name, as lists of photos name it
@@ -27,6 +35,7 @@ struct LabelledImage {
   std::vector<LabelBox> boxes;
   std::filesystem::path labels = {};  // the file the boxes stand in; empty: they were not read from one
   int labels_line = 0;                // of this photo in it; 0: it is about this photo only
+  std::vector<IgnoredRegion> ignored = {};
 };
 
 // One thing that is wrong with the labels.
@@ -77,8 +86,9 @@ struct DatasetOptions {
   int max_boxes = 200;
   int net_size = 416;            // boxes below one pixel at this size are tiny
   bool read_sizes = true;        // open each photo for its size (needed for faults about photos)
+  bool decode = false;           // decode each photo: also finds damage within the pixel data (with read_sizes)
   bool find_duplicates = false;  // compare the bytes of all photos (reads those that have equal file sizes)
-  bool keep_difficult = false;   // VOC objects marked <difficult>1: left out, as darknet's voc_label.py does
+  bool keep_difficult = false;   // VOC objects marked <difficult>1 are boxes (otherwise ignored regions)
 };
 
 // Reads a folder or file. Everything that is wrong is listed in `faults`; throws Error when nothing at all can be read
@@ -91,8 +101,9 @@ struct DatasetOptions {
 //                      with an EXIF orientation; pixel boxes made for a larger or smaller copy (scaled); repeated
 //                      photos
 // Splits are named train, valid, test whatever the format calls them. Pixel conventions: COCO boxes are [left, top,
-// width, height] with the first pixel spanning 0..1; VOC corners are whole pixels counted from 1, both inside the box.
-// COCO crowds (iscrowd 1) and VOC difficult objects are left out, one fault each says how many.
+// width, height] with the first pixel spanning 0..1; VOC corners are whole pixels counted from 1, both inside the box,
+// unless one of a set is 0: then all are edges counted from 0. COCO crowds (iscrowd 1) and VOC difficult objects become
+// ignored regions, one fault each says how many.
 Dataset read_dataset(const std::filesystem::path& where, const DatasetOptions& options = {});
 
 // The labels in YOLO's form that lie beside a photo, or in labels/ in place of images/; none where there is no such

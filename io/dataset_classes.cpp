@@ -53,6 +53,8 @@ void drop_unused_classes(Dataset& dataset) {
   for (Split& split : dataset.splits) {
     for (LabelledImage& image : split.images) {
       for (LabelBox& box : image.boxes) box.cls = number[static_cast<std::size_t>(box.cls)];
+      for (IgnoredRegion& region : image.ignored) region.cls = number[static_cast<std::size_t>(region.cls)];
+      std::erase_if(image.ignored, [](const IgnoredRegion& region) { return region.cls < 0; });
     }
   }
 }

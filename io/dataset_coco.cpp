@@ -134,13 +134,20 @@ std::unordered_map<std::string, int> read_categories(const CocoFile& coco, std::
   return numbers;
 }
 
-// Where photos of a JSON file may lie: beside it, in a folder of its split, or in images/; for annotations/*.json also
-// beside that folder.
+// Where photos of a JSON file may lie: beside it, in a folder of its split, in images/ or data/ (FiftyOne); for
+// annotations/*.json also beside that folder. First, though, where CVAT puts those of instances_NAME.json: images/NAME.
 std::vector<fs::path> photo_folders(const CocoSource& source) {
   const fs::path beside = fs::absolute(source.json).parent_path();
   std::vector<fs::path> roots = {beside};
   if (beside.filename().string().starts_with("annotations")) roots.push_back(beside.parent_path());
   std::vector<fs::path> folders;
+  constexpr std::string_view kBoxes = "instances_";
+  if (const std::string stem = source.json.stem().string(); stem.starts_with(kBoxes)) {
+    for (const fs::path& root : roots) {
+      const fs::path own = root / "images" / stem.substr(kBoxes.size());
+      if (is_folder(own)) folders.push_back(own);
+    }
+  }
   for (const fs::path& root : roots) {
     folders.push_back(root);
     for (const fs::path& parent : {root, root / "images"}) {
@@ -148,9 +155,51 @@ std::vector<fs::path> photo_folders(const CocoSource& source) {
         if (split_name(folder.filename().string()) == source.split) folders.push_back(folder);
       }
     }
-    if (is_folder(root / "images")) folders.push_back(root / "images");
+    for (const char* usual : {"images", "data"}) {
+      if (is_folder(root / usual)) folders.push_back(root / usual);
+    }
   }
   return folders;
+}
+
+// The last part of a path of either system.
+std::string base_name(const std::string& path) {
+  return path.substr(path.find_last_of("/\\") + 1);
+}
+
+// The photo of that base name in `folders`, if there is one only.
+fs::path find_by_base_name(const std::string& name, const std::vector<fs::path>& folders) {
+  std::set<fs::path> found;
+  for (const fs::path& folder : folders) {
+    if (const fs::path photo = resolve(name, std::span(&folder, 1)); is_file(photo)) found.insert(photo);
+  }
+  return found.size() == 1 ? *found.begin() : fs::path();
+}
+
+// Photos that are not where their file_name says, as Label Studio names them by their place on its server: found by
+// their base name, where that is clear.
+void find_moved(const CocoFile& coco, const std::vector<fs::path>& folders, RawSplit& split,
+                const std::vector<std::string>& names, std::vector<Fault>& faults) {
+  std::map<std::string, int> uses;
+  for (const std::string& name : names) ++uses[base_name(name)];
+  int moved = 0, first = 0;
+  for (std::size_t i = 0; i < split.images.size(); ++i) {
+    RawImage& image = split.images[i];
+    const std::string base = base_name(names[i]);
+    if (is_file(image.file)) continue;
+    if (base != names[i] && uses[base] == 1) image.file = find_by_base_name(base, folders);
+    if (is_file(image.file)) {
+      if (moved++ == 0) first = image.line;
+    } else {
+      image.dropped = true;
+      image.faults.push_back({Fault::Kind::missing_image, coco.file, image.line,
+                              fmt::format("no photo '{}' in {}", names[i], folders.front().string()), true});
+    }
+  }
+  if (moved == 0) return;
+  faults.push_back(
+      {Fault::Kind::missing_image, coco.file, first,
+       fmt::format("{} photos are not where file_name says, the first here: found by the name alone", moved), false});
 }
 
 using ImageIndex = std::unordered_map<std::string, std::size_t>;
@@ -158,6 +207,7 @@ using ImageIndex = std::unordered_map<std::string, std::size_t>;
 ImageIndex read_images(const CocoFile& coco, const std::vector<fs::path>& folders, RawSplit& split,
                        std::vector<Fault>& faults) {
   ImageIndex index;
+  std::vector<std::string> names;
   const json& array = coco.root["images"];
   for (std::size_t i = 0; i < array.size(); ++i) {
     const int line = coco.line_of("images", i);
@@ -176,18 +226,15 @@ ImageIndex read_images(const CocoFile& coco, const std::vector<fs::path>& folder
     RawImage image;
     image.file = resolve(name, folders);
     image.labels = coco.file;
-    image.about = fs::path(name).filename().string() + ": ";
+    image.about = base_name(name) + ": ";
     image.width = positive(entry, "width");
     image.height = positive(entry, "height");
     image.line = line;
     image.pixels = true;
-    if (!is_file(image.file)) {
-      image.dropped = true;
-      image.faults.push_back({Fault::Kind::missing_image, coco.file, line,
-                              fmt::format("no photo '{}' in {}", name, folders.front().string()), true});
-    }
     split.images.push_back(std::move(image));
+    names.push_back(name);
   }
+  find_moved(coco, folders, split, names, faults);
   return index;
 }
 
@@ -224,12 +271,16 @@ void read_annotations(const CocoFile& coco, const ImageIndex& index,
       continue;
     }
     const auto crowd = entry.find("iscrowd");
-    if (crowd != entry.end() && (*crowd == 1 || *crowd == true)) {
-      if (crowds++ == 0) first_crowd = line;
-      continue;
-    }
+    box.crowd = crowd != entry.end() && (*crowd == 1 || *crowd == true);
     const auto image = index.find(image_id);
     const auto cls = classes.find(category);
+    if (box.crowd) {
+      if (crowds++ == 0) first_crowd = line;
+      if (image == index.end() || cls == classes.end()) continue;
+      box.cls = cls->second;
+      split.images[image->second].ignored.push_back(box);
+      continue;
+    }
     if (image == index.end()) {
       fault(Fault::Kind::missing_image, fmt::format("image_id {} is no image of this file", image_id));
     } else if (cls == classes.end()) {
@@ -241,8 +292,12 @@ void read_annotations(const CocoFile& coco, const ImageIndex& index,
     }
   }
   if (crowds > 0) {
-    faults.push_back({Fault::Kind::bad_line, coco.file, first_crowd,
-                      fmt::format("{} crowds (iscrowd 1) are left out, the first here", crowds), true});
+    faults.push_back(
+        {Fault::Kind::bad_line, coco.file, first_crowd,
+         fmt::format("{} crowds (iscrowd 1) are left out of training, and detections there out of evaluation; "
+                     "the first here",
+                     crowds),
+         true});
   }
 }
 

@@ -67,6 +67,8 @@ class ImageCheck {
   bool read_size();
   void compare_sizes(const ImageSize& size);
   void to_upright(RawBox& box) const;
+  void to_photo(RawBox& box) const;
+  void keep_region(RawBox box);
   void check_box(RawBox box);
   bool clip(RawBox& box, const std::string& text);
   void warn_about(const LabelBox& box, int line, const std::string& text);
@@ -118,14 +120,20 @@ void ImageCheck::compare_sizes(const ImageSize& size) {
 bool ImageCheck::read_size() {
   frame_width_ = out_.width = raw_.width;
   frame_height_ = out_.height = raw_.height;
-  const bool needed = raw_.pixels && !raw_.boxes.empty() && (raw_.width <= 0 || raw_.height <= 0);
+  const bool needed =
+      raw_.pixels && !(raw_.boxes.empty() && raw_.ignored.empty()) && (raw_.width <= 0 || raw_.height <= 0);
   if (!options_.read_sizes && !needed) return true;
   ImageSize size;
   try {
     size = read_image_size(raw_.file);
+    if (options_.decode) read_image(raw_.file, 1);
   } catch (const Error& error) {
     raw_.faults.push_back({Fault::Kind::unreadable_image, raw_.file, 0, error.what(), true});
     return false;
+  }
+  if (!size.ended) {
+    raw_.faults.push_back({Fault::Kind::unreadable_image, raw_.file, 0,
+                           "the JPEG has no end marker, but all its rows: used; save it anew to be sure", false});
   }
   out_.width = size.width;
   out_.height = size.height;
@@ -146,6 +154,32 @@ void ImageCheck::to_upright(RawBox& box) const {
   box.x = mirror_x ? 1 - y : y;
   box.y = mirror_y ? 1 - x : x;
   std::swap(box.w, box.h);
+}
+
+void ImageCheck::to_photo(RawBox& box) const {
+  if (raw_.pixels) {
+    box.x /= frame_width_;
+    box.w /= frame_width_;
+    box.y /= frame_height_;
+    box.h /= frame_height_;
+  }
+  to_upright(box);
+}
+
+bool is_finite(const RawBox& box) {
+  return std::isfinite(box.x) && std::isfinite(box.y) && std::isfinite(box.w) && std::isfinite(box.h);
+}
+
+// What is wrong with a region costs nobody a box: it is clipped or left out without a word.
+void ImageCheck::keep_region(RawBox box) {
+  if (box.cls < 0 || box.cls >= static_cast<int>(number_.size()) || !is_finite(box)) return;
+  to_photo(box);
+  const double left = std::max(0.0, box.x - box.w / 2), right = std::min(1.0, box.x + box.w / 2);
+  const double top = std::max(0.0, box.y - box.h / 2), bottom = std::min(1.0, box.y + box.h / 2);
+  const IgnoredRegion region{static_cast<float>((left + right) / 2),     static_cast<float>((top + bottom) / 2),
+                             static_cast<float>(right - left),           static_cast<float>(bottom - top),
+                             number_[static_cast<std::size_t>(box.cls)], box.crowd};
+  if (region.w > 0 && region.h > 0) out_.ignored.push_back(region);
 }
 
 // Clips to the photo; false when nothing is left. Half a pixel outside is rounding and not worth a word.
@@ -200,16 +234,10 @@ void ImageCheck::check_box(RawBox box) {
     return box_fault(Fault::Kind::unknown_class, box.line,
                      fmt::format("class {}, but there are {} classes, counted from 0", box.cls, number_.size()), true);
   }
-  if (!std::isfinite(box.x) || !std::isfinite(box.y) || !std::isfinite(box.w) || !std::isfinite(box.h)) {
+  if (!is_finite(box)) {
     return box_fault(Fault::Kind::out_of_range, box.line, fmt::format("box {} is not finite", text), true);
   }
-  if (raw_.pixels) {
-    box.x /= frame_width_;
-    box.w /= frame_width_;
-    box.y /= frame_height_;
-    box.h /= frame_height_;
-  }
-  to_upright(box);
+  to_photo(box);
   if (box.w > 0 && box.h > 0 && !clip(box, text)) return;
   const LabelBox label{static_cast<float>(box.x),
                        static_cast<float>(box.y),
@@ -231,6 +259,7 @@ std::optional<LabelledImage> ImageCheck::run() {
   out_.labels = raw_.labels;
   out_.labels_line = raw_.line;
   for (const RawBox& box : raw_.boxes) check_box(box);
+  for (const RawBox& box : raw_.ignored) keep_region(box);
   if (static_cast<int>(out_.boxes.size()) > options_.max_boxes) {
     box_fault(Fault::Kind::too_many_boxes, 0,
               fmt::format("{} boxes, more than {}: training ignores the rest", out_.boxes.size(), options_.max_boxes),

@@ -23,6 +23,7 @@ struct RawBox {
   double x = 0, y = 0, w = 0, h = 0;
   int cls = 0;
   int line = 0;
+  bool crowd = false;  // of RawImage::ignored
 };
 
 struct RawImage {
@@ -37,6 +38,7 @@ struct RawImage {
   bool repeated = false;         // a photo of another split with the same labels: its faults are listed there
   std::vector<RawBox> boxes;
   std::vector<Fault> faults;
+  std::vector<RawBox> ignored = {};  // become IgnoredRegions
 };
 
 struct RawSplit {
@@ -75,7 +77,8 @@ RawDataset read_yolo_folders(const std::filesystem::path& root, const std::vecto
 
 RawDataset read_darknet(const std::filesystem::path& data, const DatasetOptions& options);
 
-// `folder` has Annotations/ (and ImageSets/Main), or XML files beside photos, itself or per split; see has_voc.
+// `folder` has Annotations/ (and ImageSets/Main), or XML files beside photos, itself or per split; see has_voc and
+// dataset_voc_layout.h.
 RawDataset read_voc(const std::filesystem::path& folder, const DatasetOptions& options);
 bool has_voc(const std::filesystem::path& folder);
 

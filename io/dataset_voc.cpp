@@ -1,13 +1,14 @@
 // Pascal VOC XML: one <annotation> per photo. Corners are whole pixels counted from 1, both inside the box, so xmin 1
-// and xmax W span the photo (VOC development kit, "Bounding box").
+// and xmax W span the photo (VOC development kit, "Bounding box"). CVAT and Label Studio write edges instead, counted
+// from 0: there xmin 0 and xmax W do.
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include <fmt/format.h>
 #include <pugixml.hpp>
 
 #include "io/dataset_internal.h"
+#include "io/dataset_voc_layout.h"
 
 namespace rook::io::detail {
 
@@ -17,10 +18,18 @@ namespace {
 
 struct VocImage {
   RawImage image;
-  std::vector<std::string> names;  // class of each box of `image`
-  int difficult = 0;
-  int first_difficult = 0;  // line
+  std::vector<std::string> names;    // class of each box of `image`
+  std::vector<std::string> ignored;  // class of each ignored region
+  int first_difficult = 0;           // line
+  int first_edge = 0;                // line of a box that only edges counted from 0 can give; 0: none
 };
+
+// Whether a box begins half a pixel or more left of or above pixel 1, where nothing is when pixels count from 1. (A
+// fraction elsewhere proves nothing: VOC 2012 has some.)
+bool starts_at_edge(const double (&corners)[4]) {
+  const auto at_edge = [](double value) { return value >= 0 && value <= .5; };
+  return corners[2] > corners[0] && corners[3] > corners[1] && (at_edge(corners[0]) || at_edge(corners[1]));
+}
 
 class Annotation {
  public:
@@ -58,15 +67,18 @@ void Annotation::read_object(const pugi::xml_node& object, bool keep_difficult) 
     if (node.next_sibling(key)) return fault(line_of(node), fmt::format("'{}': <{}> stands twice", name, key));
     corners[i++] = *number;
   }
-  if (trimmed(object.child("difficult").text().get()) == "1" && !keep_difficult) {
-    if (out_.difficult++ == 0) out_.first_difficult = line;
-    return;
-  }
+  if (out_.first_edge == 0 && starts_at_edge(corners)) out_.first_edge = line;
   RawBox box{.line = line};
   box.w = corners[2] - corners[0] + 1;
   box.h = corners[3] - corners[1] + 1;
   box.x = corners[0] - 1 + box.w / 2;
   box.y = corners[1] - 1 + box.h / 2;
+  if (trimmed(object.child("difficult").text().get()) == "1" && !keep_difficult) {
+    if (out_.ignored.empty()) out_.first_difficult = line;
+    out_.image.ignored.push_back(box);
+    out_.ignored.push_back(name);
+    return;
+  }
   out_.image.boxes.push_back(box);
   out_.names.push_back(name);
 }
@@ -95,85 +107,18 @@ void Annotation::read(bool keep_difficult) {
   for (const pugi::xml_node& object : root.children("object")) read_object(object, keep_difficult);
 }
 
-// Photos of a folder by name without ending.
-using PhotoIndex = std::map<std::string, fs::path>;
-
-PhotoIndex index_photos(const fs::path& folder) {
-  PhotoIndex index;
-  for (const fs::path& photo : photos_in(folder, false)) index.emplace(photo.stem().string(), photo);
-  return index;
-}
-
 struct VocSplit {
   std::string name;
   std::vector<VocImage> images;
 };
 
 // Only the paths; read_annotations does the rest on all threads.
-VocImage make_image(const fs::path& xml, const PhotoIndex& photos) {
+VocImage make_image(const VocEntry& entry) {
   VocImage result;
-  result.image.labels = xml;
-  result.image.pixels = true;
-  if (const auto photo = photos.find(xml.stem().string()); photo != photos.end()) result.image.file = photo->second;
+  result.image.file = entry.photo;
+  result.image.labels = entry.xml.empty() ? entry.photo : entry.xml;
+  result.image.pixels = !entry.xml.empty();
   return result;
-}
-
-void add_photo_without_xml(const fs::path& photo, const DatasetOptions& options, VocSplit& split,
-                           std::vector<Fault>& faults) {
-  if (options.missing_label_is_negative) {
-    VocImage result;
-    result.image.file = result.image.labels = photo;
-    split.images.push_back(std::move(result));
-    return;
-  }
-  faults.push_back({Fault::Kind::missing_label, photo, 0, fmt::format("no {}.xml", photo.stem().string()), true});
-}
-
-void add_folder(const fs::path& annotations, const fs::path& photo_folder, const DatasetOptions& options,
-                VocSplit& split, std::vector<Fault>& faults) {
-  const PhotoIndex photos = index_photos(photo_folder);
-  std::set<std::string> labelled;
-  for (const fs::path& xml : files_in(annotations, ".xml")) {
-    split.images.push_back(make_image(xml, photos));
-    labelled.insert(xml.stem().string());
-  }
-  for (const auto& [stem, photo] : photos) {
-    if (!labelled.contains(stem)) add_photo_without_xml(photo, options, split, faults);
-  }
-}
-
-// The kit's layout: Annotations, JPEGImages, and lists of names in ImageSets/Main.
-void add_kit(const fs::path& root, const DatasetOptions& options, std::vector<VocSplit>& splits,
-             std::vector<Fault>& faults) {
-  const fs::path photo_folder = is_folder(root / "JPEGImages") ? root / "JPEGImages"
-                                : is_folder(root / "images")   ? root / "images"
-                                                               : root;
-  const fs::path sets = root / "ImageSets" / "Main";
-  std::vector<std::pair<std::string, fs::path>> lists;
-  for (const char* name : {"train", "val", "valid", "test"}) {
-    const fs::path list = sets / fmt::format("{}.txt", name);
-    if (is_file(list)) lists.emplace_back(*split_name(name), list);
-  }
-  if (lists.empty() && is_file(sets / "trainval.txt")) lists.emplace_back("train", sets / "trainval.txt");
-  if (lists.empty()) {
-    splits.push_back({"train", {}});
-    return add_folder(root / "Annotations", photo_folder, options, splits.back(), faults);
-  }
-  const PhotoIndex photos = index_photos(photo_folder);
-  for (const auto& [name, list] : lists) {
-    splits.push_back({name, {}});
-    for (const TextLine& line : read_lines(list)) {
-      const fs::path xml = root / "Annotations" / (line.text + ".xml");
-      if (is_file(xml)) {
-        splits.back().images.push_back(make_image(xml, photos));
-      } else if (const auto photo = photos.find(line.text); photo != photos.end()) {
-        add_photo_without_xml(photo->second, options, splits.back(), faults);
-      } else {
-        faults.push_back({Fault::Kind::missing_image, list, line.line,
-                          fmt::format("neither a photo nor an annotation '{}'", line.text), true});
-      }
-    }
-  }
 }
 
 void read_annotations(std::vector<VocImage>& images, const DatasetOptions& options) {
@@ -220,6 +165,10 @@ void number_classes(std::vector<VocSplit>& splits, bool known, std::vector<std::
         }
       }
       entry.image.boxes = std::move(kept);
+      for (std::size_t i = 0; i < entry.ignored.size(); ++i) {  // of no known class: finish_dataset leaves it out
+        const auto it = std::find(classes.begin(), classes.end(), entry.ignored[i]);
+        entry.image.ignored[i].cls = static_cast<int>(it - classes.begin());
+      }
     }
   }
 }
@@ -229,59 +178,60 @@ void count_difficult(const std::vector<VocSplit>& splits, std::vector<Fault>& fa
   int count = 0;
   for (const VocSplit& split : splits) {
     for (const VocImage& image : split.images) {
-      if (image.difficult > 0 && first == nullptr) first = &image;
-      count += image.difficult;
+      if (!image.ignored.empty() && first == nullptr) first = &image;
+      count += static_cast<int>(image.ignored.size());
     }
   }
   if (first == nullptr) return;
   faults.push_back({Fault::Kind::bad_line, first->image.labels, first->first_difficult,
-                    fmt::format("{} objects marked difficult are left out, the first here", count), true});
+                    fmt::format("{} objects marked difficult are left out of training, and detections there out of "
+                                "evaluation; the first here",
+                                count),
+                    true});
 }
 
-bool has_xml(const fs::path& folder) {
-  return !files_in(folder, ".xml").empty();
-}
-
-std::vector<fs::path> kits_in(const fs::path& folder) {
-  if (has_xml(folder / "Annotations")) return {folder};
-  std::vector<fs::path> kits;
-  for (const fs::path& year : folders_in(folder)) {
-    if (has_xml(year / "Annotations")) kits.push_back(year);
+// Programs write all boxes in one way: where one box shows edges counted from 0, all are that.
+void take_edges(std::vector<VocSplit>& splits, std::vector<Fault>& faults) {
+  const VocImage* proof = nullptr;
+  for (const VocSplit& split : splits) {
+    const auto found = std::find_if(split.images.begin(), split.images.end(),
+                                    [](const VocImage& image) { return image.first_edge > 0; });
+    if (proof == nullptr && found != split.images.end()) proof = &*found;
   }
-  return kits;
+  if (proof == nullptr) return;
+  for (VocSplit& split : splits) {
+    for (VocImage& entry : split.images) {
+      for (std::vector<RawBox>* boxes : {&entry.image.boxes, &entry.image.ignored}) {
+        for (RawBox& box : *boxes) {
+          box.x += .5;
+          box.y += .5;
+          box.w -= 1;
+          box.h -= 1;
+        }
+      }
+    }
+  }
+  faults.push_back({Fault::Kind::out_of_range, proof->image.labels, proof->first_edge,
+                    "xmin or ymin is 0 here, so all boxes of this data set are taken as edges counted from 0 (as CVAT "
+                    "and Label Studio write them), not as pixels counted from 1",
+                    false});
 }
 
 }  // namespace
-
-bool has_voc(const fs::path& folder) {
-  if (has_xml(folder) || !kits_in(folder).empty()) return true;
-  for (const fs::path& part : folders_in(folder)) {
-    if (split_name(part.filename().string()) && has_xml(part)) return true;
-  }
-  return false;
-}
 
 RawDataset read_voc(const fs::path& folder, const DatasetOptions& options) {
   RawDataset raw;
   raw.root = folder;
   raw.format = "voc";
   std::vector<VocSplit> splits;
-  for (const fs::path& kit : kits_in(folder)) add_kit(kit, options, splits, raw.faults);
-  if (splits.empty()) {
-    for (const fs::path& part : folders_in(folder)) {
-      const std::optional<std::string> name = split_name(part.filename().string());
-      if (!name || !has_xml(part)) continue;
-      splits.push_back({*name, {}});
-      add_folder(part, part, options, splits.back(), raw.faults);
-    }
-  }
-  if (splits.empty()) {
-    splits.push_back({split_name(fs::absolute(folder).filename().string()).value_or("train"), {}});
-    add_folder(folder, folder, options, splits.back(), raw.faults);
+  for (const VocPart& part : find_voc(folder, options, raw.faults)) {
+    VocSplit& split = splits.emplace_back(part.split);
+    for (const VocEntry& entry : part.entries) split.images.push_back(make_image(entry));
   }
   for (VocSplit& split : splits) read_annotations(split.images, options);
   const fs::path names = find_names(folder);
   if (!names.empty()) raw.classes = read_names(names);
+  take_edges(splits, raw.faults);
   number_classes(splits, !names.empty(), raw.classes);
   count_difficult(splits, raw.faults);
   for (VocSplit& split : splits) {

@@ -34,6 +34,10 @@ void FileReader::read(std::span<std::byte> out) {
   }
 }
 
+void FileReader::seek(std::uint64_t offset) {
+  stream_.seekg(static_cast<std::streamoff>(offset));
+}
+
 SpanReader::SpanReader(std::span<const std::byte> bytes, std::string name)
     : name_(std::move(name)), size_(bytes.size()), rest_(bytes) {}
 

@@ -19,6 +19,7 @@ class FileReader {
   std::uint64_t size() const { return size_; }       // bytes of the whole file
   // Fills all of `out` with the next bytes. Throws Error when the file has fewer left.
   void read(std::span<std::byte> out);
+  void seek(std::uint64_t offset);  // where the next bytes are
 
  private:
   std::string name_;

@@ -49,6 +49,7 @@ void* decoder_memory(std::size_t bytes) {
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // of a reader that a picture in memory does not have
 #include <stb_image.h>
 #pragma GCC diagnostic pop
 
@@ -125,6 +126,41 @@ void read_more(FileReader& reader, std::vector<std::uint8_t>& bytes, std::uint64
   reader.read(std::as_writable_bytes(std::span(bytes).subspan(before)));
 }
 
+using StoredPixels = std::unique_ptr<stbi_uc, decltype(&stbi_image_free)>;
+
+StoredPixels decode_stored(std::span<const std::uint8_t> bytes, const PictureInfo& info, const std::string& name,
+                           int channels) {
+  int width = 0, height = 0, stored_channels = 0;
+  StoredPixels stored(
+      stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &stored_channels, channels),
+      &stbi_image_free);
+  if (!stored) throw Error(fmt::format("{}: cannot be decoded: {}", name, stbi_failure_reason()));
+  if (width != info.width || height != info.height) throw Error(fmt::format("{}: damaged: two sizes", name));
+  return stored;
+}
+
+// A JPEG that has no end marker. Where pixels are missing the decoder makes them up from what follows: all are there
+// when zeros and ones after the end give the same picture (0xFE, as 0xFF begins a marker).
+StoredPixels decode_without_end(std::span<const std::uint8_t> bytes, const PictureInfo& info, const std::string& name,
+                                int channels) {
+  constexpr std::size_t kMore = 64;  // bytes; more than the decoder reads ahead
+  while (!bytes.empty() && bytes.back() == 0xFF) bytes = bytes.first(bytes.size() - 1);  // half a marker
+  const auto decode = [&](std::uint8_t filling) {
+    std::vector<std::uint8_t> longer(bytes.begin(), bytes.end());
+    longer.insert(longer.end(), kMore, filling);
+    longer.insert(longer.end(), {0xFF, 0xD9});
+    return decode_stored(longer, info, name, channels);
+  };
+  try {
+    StoredPixels zeros = decode(0x00), ones = decode(0xFE);
+    const std::size_t size = static_cast<std::size_t>(info.width) * static_cast<std::size_t>(info.height) *
+                             static_cast<std::size_t>(channels);
+    if (std::memcmp(zeros.get(), ones.get(), size) == 0) return zeros;
+  } catch (const Error&) {  // what follows was taken for a part of the picture
+  }
+  fail_cut_off(name, "JPEG", "its last row");
+}
+
 }  // namespace
 
 Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, int channels, Exif exif) {
@@ -135,14 +171,9 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
   check_size(info, name, channels);
   // stb's SSE2 conversion of YCbCr writes 4 bytes per pixel only; dropping one is cheaper than its 3-byte loop.
   const bool through_rgba = channels == 3 && info.format == PictureFormat::jpeg && info.components >= 3;
-  int width = 0, height = 0, stored_channels = 0;
-  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> stored(
-      stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &stored_channels,
-                            through_rgba ? 4 : channels),
-      &stbi_image_free);
-  if (!stored) throw Error(fmt::format("{}: cannot be decoded: {}", name, stbi_failure_reason()));
-  if (width != info.width || height != info.height) throw Error(fmt::format("{}: damaged: two sizes", name));
-
+  const int width = info.width, height = info.height;
+  const StoredPixels stored =
+      (info.ended ? decode_stored : decode_without_end)(bytes, info, name, through_rgba ? 4 : channels);
   const Orientation upright = orient(width, height, exif == Exif::apply ? info.orientation : 1);
   Image image{.width = upright.width, .height = upright.height, .channels = channels};
   image.pixels.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) *
@@ -180,8 +211,18 @@ ImageSize read_image_size(const std::filesystem::path& file) {
     read_more(reader, bytes, reader.size());  // the head did not say enough
     info = inspect_picture(bytes, reader.name(), PictureCheck::header);
   }
+  // A photo that was cut off is found by its end; the few without a clean end are read whole.
+  std::vector<std::uint8_t> end(std::min<std::uint64_t>(reader.size(), kEndBytes));
+  reader.seek(reader.size() - end.size());
+  reader.read(std::as_writable_bytes(std::span(end)));
+  if (!has_end(info.format, end)) {
+    reader.seek(bytes.size());
+    read_more(reader, bytes, reader.size());
+    info = inspect_picture(bytes, reader.name(), PictureCheck::whole);
+    if (!info.ended) decode_image(bytes, reader.name());  // throws where rows are missing
+  }
   const Orientation upright = orient(info.width, info.height, info.orientation);
-  return {.width = upright.width, .height = upright.height, .orientation = info.orientation};
+  return {.width = upright.width, .height = upright.height, .orientation = info.orientation, .ended = info.ended};
 }
 
 }  // namespace rook::io

@@ -21,10 +21,6 @@ using Bytes = std::span<const std::uint8_t>;
 
 constexpr std::string_view kJpegSignature = "\xFF\xD8", kPngSignature = "\x89PNG\r\n\x1a\n", kBmpSignature = "BM";
 
-[[noreturn]] void fail_truncated(const std::string& name, const char* format, const char* missing) {
-  throw Error(fmt::format("{}: truncated: the {} file ends before {}; copy it again", name, format, missing));
-}
-
 [[noreturn]] void fail_damaged(const std::string& name, const char* format, const std::string& what) {
   throw Error(fmt::format("{}: damaged {} file: {}", name, format, what));
 }
@@ -61,6 +57,7 @@ class JpegWalk {
       if (marker == kTem || (marker >= kRst0 && marker <= kSoi)) continue;  // stand alone
       const Bytes payload = segment();
       if (is_frame(marker)) frame(payload);
+      if (is_frame(marker)) sequential_ = marker == kSof0 || marker == kSof1;
       if (marker == kDht) huffman_tables(payload);
       if (marker == kApp1 && scanned_.empty()) exif(payload);
       if (marker == kSos) {
@@ -72,15 +69,16 @@ class JpegWalk {
     // EOI may come early in a damaged file; what no scan brings would be made up by the decoder.
     if (frame_.empty()) fail_damaged(name_, "JPEG", "no size");
     for (const std::uint8_t id : frame_) {
-      if (std::find(scanned_.begin(), scanned_.end(), id) == scanned_.end())
-        fail_damaged(name_, "JPEG", "no pixel data");
+      if (std::find(scanned_.begin(), scanned_.end(), id) != scanned_.end()) continue;
+      if (!info_.ended) fail_cut_off(name_, "JPEG", "its end marker");
+      fail_damaged(name_, "JPEG", "no pixel data");
     }
     return info_;
   }
 
  private:
   static constexpr std::uint8_t kTem = 0x01, kRst0 = 0xD0, kSoi = 0xD8, kEoi = 0xD9, kSos = 0xDA;
-  static constexpr std::uint8_t kDht = 0xC4, kApp1 = 0xE1;
+  static constexpr std::uint8_t kSof0 = 0xC0, kSof1 = 0xC1, kDht = 0xC4, kApp1 = 0xE1;
 
   // SOF0..SOF15 without DHT, JPG and DAC, which lie among them.
   static bool is_frame(std::uint8_t marker) {
@@ -88,23 +86,28 @@ class JpegWalk {
   }
 
   // Skips to the next marker: over padding between segments, or over entropy-coded data, in which 0xFF is followed by 0
-  // or is a restart marker (skipped by the caller).
+  // or is a restart marker (skipped by the caller). In the pixel data of a sequential JPEG the file may end without
+  // EOI: cameras and servers lose the last bytes. A progressive one could lack whole scans, which nobody would see.
   std::uint8_t next_marker() {
     for (;;) {
       const auto rest = bytes_.subspan(position_);
       position_ += static_cast<std::size_t>(std::find(rest.begin(), rest.end(), std::uint8_t{0xFF}) - rest.begin());
       while (position_ < bytes_.size() && bytes_[position_] == 0xFF) ++position_;
-      if (position_ >= bytes_.size()) fail_truncated(name_, "JPEG", "its end marker");
+      if (position_ >= bytes_.size()) {
+        if (scanned_.empty() || !sequential_) fail_cut_off(name_, "JPEG", "its end marker");
+        info_.ended = false;
+        return kEoi;
+      }
       const std::uint8_t marker = bytes_[position_++];
       if (marker != 0) return marker;
     }
   }
 
   Bytes segment() {
-    if (bytes_.size() - position_ < 2) fail_truncated(name_, "JPEG", "its end marker");
+    if (bytes_.size() - position_ < 2) fail_cut_off(name_, "JPEG", "its end marker");
     const std::size_t length = big_endian(bytes_, position_, 2);
     if (length < 2) fail_damaged(name_, "JPEG", "a segment of impossible length");
-    if (length > bytes_.size() - position_) fail_truncated(name_, "JPEG", "its end marker");
+    if (length > bytes_.size() - position_) fail_cut_off(name_, "JPEG", "its end marker");
     const Bytes payload = bytes_.subspan(position_ + 2, length - 2);
     position_ += length;
     return payload;
@@ -153,6 +156,7 @@ class JpegWalk {
   std::size_t position_ = 2;  // after SOI
   PictureInfo info_{.format = PictureFormat::jpeg};
   bool has_exif_ = false;
+  bool sequential_ = false;
   std::vector<std::uint8_t> frame_, scanned_;  // component ids
 };
 
@@ -178,9 +182,9 @@ PictureInfo walk_png(Bytes bytes, const std::string& name, PictureCheck check) {
   PictureInfo info{.format = PictureFormat::png};
   bool pixels = false;
   for (std::size_t position = kPngSignature.size();;) {
-    if (bytes.size() - position < 12) fail_truncated(name, "PNG", "its end chunk");
+    if (bytes.size() - position < 12) fail_cut_off(name, "PNG", "its end chunk");
     const std::size_t length = big_endian(bytes, position, 4);
-    if (length > bytes.size() - position - 12) fail_truncated(name, "PNG", "its end chunk");
+    if (length > bytes.size() - position - 12) fail_cut_off(name, "PNG", "its end chunk");
     const Bytes checked = bytes.subspan(position + 4, 4 + length);
     const Bytes data = checked.subspan(4);
     const bool critical = (checked[0] & 0x20) == 0;
@@ -212,10 +216,10 @@ PictureInfo walk_png(Bytes bytes, const std::string& name, PictureCheck check) {
 
 PictureInfo walk_bmp(Bytes bytes, const std::string& name, PictureCheck check) {
   constexpr std::size_t kSmallestHeader = 14 + 12;
-  if (bytes.size() < kSmallestHeader) fail_truncated(name, "BMP", "its pixels");
+  if (bytes.size() < kSmallestHeader) fail_cut_off(name, "BMP", "its pixels");
   const std::size_t header = little_endian(bytes, 14, 4);
   const bool old_header = header == 12;  // OS/2 1.x: 16-bit sizes
-  if (!old_header && bytes.size() < 14 + 20) fail_truncated(name, "BMP", "its pixels");
+  if (!old_header && bytes.size() < 14 + 20) fail_cut_off(name, "BMP", "its pixels");
   const std::size_t wide = old_header ? 2 : 4;
   const auto signed_at = [&](std::size_t offset) {
     const std::uint32_t value = little_endian(bytes, offset, wide);
@@ -233,7 +237,7 @@ PictureInfo walk_bmp(Bytes bytes, const std::string& name, PictureCheck check) {
     const std::uint64_t row = (row_bits + 31) / 32 * 4, last_row = (row_bits + 7) / 8;  // rows are padded to 4 bytes
     // Compressed pixels, for which this would be wrong, are refused by the decoder anyway.
     if (bytes.size() < pixels + row * static_cast<std::uint64_t>(height - 1) + last_row) {
-      fail_truncated(name, "BMP", "its last pixel");
+      fail_cut_off(name, "BMP", "its last pixel");
     }
   }
   PictureInfo info{.format = PictureFormat::bmp};
@@ -254,6 +258,20 @@ std::optional<std::string_view> other_format(Bytes bytes) {
 }
 
 }  // namespace
+
+void fail_cut_off(const std::string& name, const char* format, const char* missing) {
+  throw Error(fmt::format("{}: truncated: the {} file ends before {}; copy it again", name, format, missing));
+}
+
+bool has_end(PictureFormat format, Bytes last_bytes) {
+  using namespace std::string_view_literals;
+  // EOI; IEND, which has no data, with its checksum. Of a BMP nothing says the end but the size of its pixels.
+  const std::string_view end = format == PictureFormat::jpeg  ? "\xFF\xD9"sv
+                               : format == PictureFormat::png ? "\0\0\0\0IEND\xAE\x42\x60\x82"sv
+                                                              : ""sv;
+  return !end.empty() && last_bytes.size() >= end.size() &&
+         starts_with(last_bytes, end, last_bytes.size() - end.size());
+}
 
 bool looks_like_picture(Bytes bytes) {
   return starts_with(bytes, kJpegSignature) || starts_with(bytes, kPngSignature) || starts_with(bytes, kBmpSignature);

@@ -42,7 +42,7 @@ class Judged {
     std::int64_t hits = 0, all = 0;
     for (const JudgedDetection& judged : matches.detections) {
       const int count = copies[static_cast<std::size_t>(judged.image)];
-      if (count == 0) continue;
+      if (count == 0 || judged.ignored(0)) continue;
       all += count;
       if (judged.hit(0)) hits += count;
       precision.push_back(static_cast<double>(hits) / static_cast<double>(all));

@@ -22,7 +22,8 @@ std::vector<ImageResult> detect_split(Detector& detector, const io::Split& split
                          .width = photos[i].width,
                          .height = photos[i].height,
                          .detections = std::move(boxes[i]),
-                         .truths = {}};
+                         .truths = {},
+                         .ignored = image.ignored};
       for (const io::LabelBox& box : image.boxes) result.truths.push_back({box.x, box.y, box.w, box.h, box.cls});
       results.push_back(std::move(result));
     }

@@ -41,6 +41,7 @@ double average_precision(const ClassMatches& matches, int t) {
   std::vector<double> precision, recall;
   int hits = 0;
   for (const JudgedDetection& judged : matches.detections) {
+    if (judged.ignored(t)) continue;
     hits += judged.hit(t) ? 1 : 0;
     precision.push_back(static_cast<double>(hits) / static_cast<double>(precision.size() + 1));
     recall.push_back(static_cast<double>(hits) / matches.boxes);
@@ -58,8 +59,9 @@ double average_precision(const ClassMatches& matches, int t) {
   return sum / kPoints;
 }
 
-// A point after each group of equal scores: no threshold can part them. `detections` by falling score.
-std::vector<PrPoint> pr_curve(const std::vector<JudgedDetection>& detections, int boxes) {
+// At IoU 0.5. A point after each group of equal scores: no threshold can part them. `detections` by falling score.
+std::vector<PrPoint> pr_curve(std::vector<JudgedDetection> detections, int boxes) {
+  std::erase_if(detections, [](const JudgedDetection& judged) { return judged.ignored(0); });
   std::vector<PrPoint> curve;
   int hits = 0;
   for (std::size_t i = 0; i < detections.size(); ++i) {
@@ -96,7 +98,7 @@ PhotoJudgements judged_above(const std::vector<ClassMatches>& matches, double co
   PhotoJudgements by_photo(photos);
   for (const ClassMatches& of_class : matches) {
     for (const JudgedDetection& judged : of_class.detections) {
-      if (judged.score > conf) by_photo[static_cast<std::size_t>(judged.image)].push_back(judged);
+      if (judged.score > conf && !judged.ignored(0)) by_photo[static_cast<std::size_t>(judged.image)].push_back(judged);
     }
   }
   return by_photo;
@@ -154,7 +156,7 @@ ClassResult summarise(const std::string& name, const ClassMatches& matches, doub
   for (int t = 0; t < kIouThresholds; ++t) result.ap50_95 += average_precision(matches, t);
   result.ap50_95 /= kIouThresholds;
   for (const JudgedDetection& judged : matches.detections) {
-    if (judged.score > conf) ++(judged.hit(0) ? result.true_positives : result.false_positives);
+    if (judged.score > conf && !judged.ignored(0)) ++(judged.hit(0) ? result.true_positives : result.false_positives);
   }
   result.false_negatives = matches.boxes - result.true_positives;
   result.curve = pr_curve(matches.detections, matches.boxes);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/dataset.h"
 #include "kernels/types.h"
 
 namespace rook {
@@ -17,6 +18,7 @@ struct ImageResult {
   int width = 0, height = 0;               // pixels of the original
   std::vector<Detection> detections = {};  // after NMS, score above the evaluation floor, in any order
   std::vector<Truth> truths = {};
+  std::vector<io::IgnoredRegion> ignored = {};  // detections there that are no hits are not judged
 };
 
 struct PrPoint {
@@ -35,12 +37,14 @@ struct ClassResult {
 struct Evaluation {
   int images = 0, boxes = 0;
   double map50 = 0, map50_95 = 0;                         // COCO: 101 points, IoU 0.5 and 0.5:0.05:0.95
-  double darknet_map50 = 0;                               // darknet `detector map`: AUC, all classes counted
+  double darknet_map50 = 0;                               // darknet `detector map`: AUC, all classes counted; it
+                                                          // knows no ignored regions
   double conf = 0.25, precision = 0, recall = 0, f1 = 0;  // score > conf, over all classes, IoU 0.5
   PrPoint best_f1;                                        // its conf lies halfway to the next lower score
   std::vector<ClassResult> classes;
   // [truth class or background][detected class or background] at conf, IoU 0.5. The diagonal holds the true positives;
-  // what is left over is paired across classes, by falling score. Rows sum to boxes, columns to detections.
+  // what is left over is paired across classes, by falling score. Rows sum to boxes, columns to detections that are
+  // judged.
   std::vector<std::vector<int>> confusion;
   std::vector<double> image_f1;  // per photo at conf, for "worst" and "best" pictures; 1 where nothing is to find
   std::string preprocess;        // how photos were brought to the network's size: the caller fills it in

@@ -40,6 +40,7 @@ class PhotoMatcher {
     for (std::size_t j = 0; j < truths_.size(); ++j) {
       ious_[j] = iou(box, box_of<double>(photo_.truths[static_cast<std::size_t>(truths_[j])]));
     }
+    const double ignored = ignored_overlap(photo_.detections[static_cast<std::size_t>(judged.detection)].cls, box);
     for (int t = 0; t < kIouThresholds; ++t) {
       const auto bit = static_cast<std::uint16_t>(1u << t);
       std::size_t match = truths_.size();
@@ -49,7 +50,10 @@ class PhotoMatcher {
         best = ious_[j];
         match = j;
       }
-      if (match == truths_.size()) continue;
+      if (match == truths_.size()) {
+        if (ignored >= iou_threshold(t)) judged.ignores = static_cast<std::uint16_t>(judged.ignores | bit);
+        continue;
+      }
       taken_[match] = static_cast<std::uint16_t>(taken_[match] | bit);
       judged.hits = static_cast<std::uint16_t>(judged.hits | bit);
       if (t == 0) judged.truth = truths_[match];
@@ -57,6 +61,17 @@ class PhotoMatcher {
   }
 
  private:
+  // How far a detection lies in an ignored region of its class: of a crowd its share inside, else the IoU.
+  double ignored_overlap(std::int32_t cls, const Box<double>& box) const {
+    double most = 0;
+    for (const io::IgnoredRegion& region : photo_.ignored) {
+      if (region.cls != cls) continue;
+      const Box<double> there{region.x, region.y, region.w, region.h};
+      most = std::max(most, region.crowd ? share_inside(box, there) : iou(box, there));
+    }
+    return most;
+  }
+
   const ImageResult& photo_;
   std::span<const std::int32_t> truths_;
   std::vector<std::uint16_t> taken_;  // bit t: matched at threshold t

@@ -27,8 +27,10 @@ struct JudgedDetection {
   std::int32_t image = 0, detection = 0;  // indices into the results
   std::int32_t truth = -1;                // of the photo, that it is matched to at IoU 0.5; -1: none
   std::uint16_t hits = 0;                 // bit t: true positive at iou_threshold(t)
+  std::uint16_t ignores = 0;              // bit t: neither true nor false positive there
 
   bool hit(int t) const { return (hits >> t & 1) != 0; }
+  bool ignored(int t) const { return (ignores >> t & 1) != 0; }
 };
 
 struct ClassMatches {
@@ -36,7 +38,8 @@ struct ClassMatches {
   std::vector<JudgedDetection> detections;  // by falling score; equal ones in the order of photos
 };
 
-// COCO's matching (pycocotools, COCOeval.evaluateImg), for each class.
+// COCO's matching (pycocotools, COCOeval.evaluateImg), for each class. Ignored regions are COCO's crowds, of which one
+// may hold any number of detections; so may VOC's difficult objects, as in the VOC development kit.
 std::vector<ClassMatches> match_coco(std::span<const ImageResult> results, int classes, int max_detections);
 
 // The average precision of darknet's `detector map` at IoU 0.5, for each class; 0 for a class without boxes.

@@ -16,7 +16,7 @@ constexpr double kUnexplained = 0.5;  // a label with less than this share of a 
 struct Matched {
   std::vector<double> own;        // of each truth, 0: none
   std::vector<int> detection_of;  // of each truth, -1: none
-  std::vector<char> explained;    // of each detection: it is a truth's own
+  std::vector<char> explained;    // of each detection: it is a truth's own, or in an ignored region
 };
 
 std::vector<Matched> match_all(std::span<const ImageResult> results, int classes) {
@@ -27,8 +27,9 @@ std::vector<Matched> match_all(std::span<const ImageResult> results, int classes
                    .explained = std::vector<char>(photo.detections.size(), 0)});
   for (const ClassMatches& of_class : match_coco(results, classes, 0))
     for (const JudgedDetection& judged : of_class.detections) {
-      if (judged.truth < 0) continue;
       Matched& photo = all[static_cast<std::size_t>(judged.image)];
+      if (judged.ignored(0)) photo.explained[static_cast<std::size_t>(judged.detection)] = 1;
+      if (judged.truth < 0) continue;
       photo.own[static_cast<std::size_t>(judged.truth)] = judged.score;
       photo.detection_of[static_cast<std::size_t>(judged.truth)] = judged.detection;
       photo.explained[static_cast<std::size_t>(judged.detection)] = 1;

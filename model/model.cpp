@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <optional>
 #include <span>
 #include <utility>
 
 #include "base/error.h"
+#include "io/class_names.h"
 #include "model/checkpoint.h"
 #include "model/darknet_import.h"
 #include "model/zoo.h"
@@ -85,23 +85,6 @@ Model load_darknet(const std::string& network, const std::string& file, const Lo
 
 }  // namespace
 
-std::vector<std::string> read_names(const fs::path& file) {
-  std::ifstream in(file);
-  if (!in)
-    throw Error(fmt::format("{}: cannot be opened; --names takes a file with one class name per line", file.string()));
-  std::vector<std::string> names;
-  for (std::string line; std::getline(in, line);) {
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.pop_back();
-    names.push_back(line);
-  }
-  while (!names.empty() && names.back().empty()) names.pop_back();
-  const auto blank = std::find(names.begin(), names.end(), "");
-  if (blank != names.end())
-    throw Error(fmt::format("{}:{}: a class name is blank", file.string(), blank - names.begin() + 1));
-  if (names.empty()) throw Error(fmt::format("{}: holds no class names", file.string()));
-  return names;
-}
-
 Model make_model(const io::Cfg& cfg, std::vector<std::string> names, std::uint64_t seed) {
   Model model = blank_model(cfg, std::move(names));
   model.params->initialise(seed);
@@ -119,7 +102,7 @@ Model load_model(const std::string& what, const LoadOptions& options) {
         "model '{}' is not a run folder, a checkpoint (.safetensors), the word {}, or NETWORK.cfg:FILE.weights", what,
         kRendered));
   }
-  if (!options.names_file.empty()) model.names = read_names(options.names_file);
+  if (!options.names_file.empty()) model.names = io::read_class_names(options.names_file);
   if (static_cast<int>(model.names.size()) != model.network->classes())
     throw Error(fmt::format("{}: has {} class names, {} has {} classes", options.names_file, model.names.size(),
                             model.source, model.network->classes()));

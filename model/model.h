@@ -38,9 +38,6 @@ Model load_model(const std::string& what, const LoadOptions& options = {});
 // A network without weights, parameters at random.
 Model make_model(const io::Cfg& cfg, std::vector<std::string> names, std::uint64_t seed);
 
-// Class names, one per line; blank lines at the end are left out, others are an error with file:line.
-std::vector<std::string> read_names(const std::filesystem::path& file);
-
 // What a start from other weights did to each layer.
 struct StartReport {
   std::string source;

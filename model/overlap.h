@@ -13,6 +13,12 @@ constexpr Box<F> box_of(const Detection& detection) {
   return {F(detection.x), F(detection.y), F(detection.w), F(detection.h)};
 }
 
+// The share of a box that lies in another.
+constexpr double share_inside(const Box<double>& box, const Box<double>& other) {
+  const double w = overlap(box.x, box.w, other.x, other.w), h = overlap(box.y, box.h, other.y, other.h);
+  return w > 0 && h > 0 ? w * h / (box.w * box.h) : 0;
+}
+
 // IoU of two of Detection and Truth.
 template <class A, class B>
 constexpr double overlap_of(const A& a, const B& b) {

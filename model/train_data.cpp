@@ -1,6 +1,7 @@
 #include "model/train_data.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <exception>
 #include <numeric>
 #include <utility>
@@ -10,6 +11,25 @@
 #include "kernels/philox.h"
 
 namespace rook {
+namespace {
+
+// Reading the data set has left out what is missing, cut off or no picture: this is damage within the pixel data.
+void rethrow_first(const std::vector<std::exception_ptr>& failures) {
+  const auto failed = [](const std::exception_ptr& failure) { return failure != nullptr; };
+  const auto first = std::find_if(failures.begin(), failures.end(), failed);
+  if (first == failures.end()) return;
+  try {
+    std::rethrow_exception(*first);
+  } catch (const Error& error) {
+    throw Error(
+        fmt::format("{} ({} of {} photos cannot be used; `rook data check --decode` lists all: mend them or take "
+                    "them out)",
+                    error.what(), std::count_if(failures.begin(), failures.end(), failed), failures.size()));
+  }
+}
+
+}  // namespace
+
 PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess,
                        const std::function<void(int, int)>& progress) {
   const std::size_t count = split.images.size(), bytes = static_cast<std::size_t>(width) * height * 3;
@@ -18,6 +38,7 @@ PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Prep
   for (const io::LabelledImage& image : split.images) {
     names_.push_back(image.name);
     files_.push_back(image.file.string());
+    ignored_.push_back(image.ignored);
   }
   std::vector<std::exception_ptr> failures(count);
   int done = 0;
@@ -51,8 +72,7 @@ PhotoCache::PhotoCache(const io::Split& split, int width, int height, const Prep
 #pragma omp critical
     if (progress) progress(++done, static_cast<int>(count));
   }
-  for (const std::exception_ptr& failure : failures)
-    if (failure) std::rethrow_exception(failure);
+  rethrow_first(failures);
 }
 
 void PhotoCache::reserve(std::size_t count, int width, int height) {
@@ -80,6 +100,7 @@ PhotoCache PhotoCache::synthetic(int count, int width, int height, int classes) 
     cache.original_truths_[i] = cache.truths_[i];
     cache.names_.push_back(fmt::format("synthetic-{}", i));
     cache.files_.push_back(cache.names_.back());
+    cache.ignored_.emplace_back();
     cache.photo_sizes_[i] = {width, height};
     cache.images_[i] = {.pixels = cache.pixels_.data() + static_cast<std::size_t>(i) * width * height * 3,
                         .width = width,

@@ -14,8 +14,8 @@ namespace rook {
 
 class PhotoCache {
  public:
-  // Decodes and resizes on all cores. Throws Error naming the first photo that cannot be read. `progress` is told how
-  // many are done (from one thread at a time).
+  // Decodes and resizes on all cores. Throws Error naming the first photo that cannot be read and the number of them.
+  // `progress` is told how many are done (from one thread at a time).
   PhotoCache(const io::Split& split, int width, int height, const Preprocess& preprocess,
              const std::function<void(int done, int all)>& progress = {});
 
@@ -31,6 +31,9 @@ class PhotoCache {
   const std::vector<Truth>& truths(int index) const {
     return original_truths_[static_cast<std::size_t>(index)];
   }  // relative to the photo
+  const std::vector<io::IgnoredRegion>& ignored(int index) const {
+    return ignored_[static_cast<std::size_t>(index)];
+  }  // relative to the photo
   const std::string& file(int index) const { return files_[static_cast<std::size_t>(index)]; }
 
  private:
@@ -42,6 +45,7 @@ class PhotoCache {
   std::vector<std::vector<Truth>> truths_, original_truths_;
   std::vector<std::string> names_, files_;
   std::vector<std::pair<int, int>> photo_sizes_;
+  std::vector<std::vector<io::IgnoredRegion>> ignored_;
 };
 
 // The order of photos: each epoch a new permutation, a pure function of seed and epoch, so that any position of a

@@ -213,7 +213,8 @@ std::vector<ImageResult> Trainer::detect_all(const PhotoCache& photos) {
                          .width = w,
                          .height = h,
                          .detections = std::move(boxes[i]),
-                         .truths = photos.truths(first + i)});
+                         .truths = photos.truths(first + i),
+                         .ignored = photos.ignored(first + i)});
     }
   }
   return results;

@@ -19,6 +19,7 @@ struct DataCheckFlags {
   DataOptions data;
   std::string json, draw;
   int samples = 12, most_faults = 20;
+  bool decode = false;
   LabelCheckOptions labels;
 };
 
@@ -51,7 +52,10 @@ void draw_samples(const io::Dataset& dataset, const DataCheckFlags& o) {
 
 void check(const DataCheckFlags& o) {
   if (!o.labels.models.empty()) return check_labels(o.data, o.labels, o.json, o.draw);
-  const io::Dataset dataset = o.data.read(true);
+  io::DatasetOptions reading = o.data.options();
+  reading.find_duplicates = true;
+  reading.decode = o.decode;
+  const io::Dataset dataset = io::read_dataset(o.data.path(), reading);
   const io::Census census = io::take_census(dataset);
   if (!o.json.empty()) write_json(o.json, io::to_json(census));
   if (o.json != "-") {
@@ -82,6 +86,8 @@ void add_data_check(CLI::App& data) {
   checks->footer(
       "Examples:\n  rook data check chess --draw samples\n"
       "  rook data check chess --model runs/chess --split test --draw suspects");
+  checks->add_flag("--decode", o->decode,
+                   "decode every photo: also finds damage within the pixels (files cut off are found without)");
   checks->add_option("--draw", o->draw, "folder for sample photos with their boxes drawn on them");
   checks->add_option("--samples", o->samples, "how many of each split")->capture_default_str();
   checks->add_option("--faults", o->most_faults, "how many faults to list (0: all)")->capture_default_str();

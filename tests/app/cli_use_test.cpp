@@ -2,6 +2,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "io/class_names.h"
 #include "tests/app/cli_support.h"
 
 using namespace rook;
@@ -106,7 +107,7 @@ TEST_CASE("rook detect: the dog, the bicycle and the truck") {
   const nlohmann::json json =
       json_of({"detect", "--model", model, "--names", names, (folder / "images/dog.jpg").string()});
   REQUIRE(json.size() == 1);
-  check_detections(json[0], read_names(names));
+  check_detections(json[0], io::read_class_names(names));
   CHECK((json[0]["width"] == 768 && json[0]["height"] == 576));
   std::set<std::string> classes;
   for (const nlohmann::json& found : json[0]["detections"]) classes.insert(found["class"].get<std::string>());

@@ -139,6 +139,23 @@ TEST_CASE("cfg: values of the wrong type or out of range") {
   CHECK(contains(error_of(shortcut + "weights_normalization=relv\n"), "did you mean 'relu'?"));
 }
 
+TEST_CASE("cfg: integers may have a fraction of zero, as calculated cfgs have") {
+  // Roboflow's notebook: steps = 0.8 and 0.9 of max_batches.
+  const Cfg cfg = parse_cfg(net("max_batches=4000.0\npolicy=steps\nsteps=3200.0,3600.\nscales=.1,.1\n"), "small.cfg");
+  CHECK(cfg.net().integer("max_batches", 0) == 4000);
+  CHECK(cfg.net().integers("steps") == std::vector<int>{3200, 3600});
+  CHECK(contains(cfg.to_text(), "steps=3200,3600\n"));
+  CHECK(contains(cfg.to_text(), "max_batches=4000\n"));
+  check_faults({
+      {"filters=14", "filters=14.5", "is not an integer of 32 bits; write it without a fraction"},
+      {"filters=14", "filters=14.01", "is not an integer of 32 bits"},
+      {"filters=14", "filters=14.0.0", "is not an integer; write digits only"},
+      {"filters=14", "filters=.0", "is not an integer of 32 bits"},
+      {"filters=14", "filters=1e1", "is not an integer of 32 bits"},
+      {"filters=14", "filters=0.0", "is out of range; it must be from 1 to 1000000"},
+  });
+}
+
 TEST_CASE("cfg: numbers") {
   const Cfg cfg = parse_cfg(net("decay=5e-4\nmomentum=.9\nhue=1.\nburn_in=1000\npower=-2\n"), "small.cfg");
   CHECK(cfg.net().number("decay", 0) == 5e-4f);

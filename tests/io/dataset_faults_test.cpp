@@ -1,5 +1,6 @@
 // Every kind of fault, with the file and line it must name, and whether it leaves something out.
 #include "dataset_support.h"
+#include "io/image.h"
 
 using namespace rook;
 using namespace rook::test;
@@ -127,6 +128,34 @@ TEST_CASE("dataset faults: labels and photos that are missing or broken") {
   CHECK(fault_text(read_dataset(folder / "")) == "missing_label a.bmp:0 fatal");
 }
 
+TEST_CASE("dataset faults: photos that are cut off are left out, one without its end marker is told") {
+  YoloFixture fixture;
+  const fs::path photo = fixture.folder() / "images/a.bmp";  // the ending of the name says nothing
+  io::Image picture{.width = 64, .height = 48};
+  for (int i = 0; i < 64 * 48 * 3; ++i) picture.pixels.push_back(static_cast<std::uint8_t>(i * i / 50));
+  const ByteVector jpeg = io::encode_jpeg(picture), png = io::encode_png(picture);
+  for (const ByteVector& whole : {jpeg, png}) {
+    save(photo, whole);
+    CHECK(fault_text(fixture.read("0 .5 .5 .2 .2\n")) == "");
+    save(photo, std::span(whole).first(whole.size() * 2 / 3));
+    const io::Dataset dataset = fixture.read("0 .5 .5 .2 .2\n");
+    CHECK(fault_text(dataset) == "unreadable_image a.bmp:0 fatal");
+    CHECK(dataset.faults[0].message.find("truncated") != std::string::npos);
+    CHECK(dataset.splits[0].images.size() == 1);
+  }
+  save(photo, std::span(jpeg).first(jpeg.size() - 2));
+  const io::Dataset no_end = fixture.read("0 .5 .5 .2 .2\n");
+  CHECK(fault_text(no_end) == "unreadable_image a.bmp:0 warning");
+  CHECK(no_end.splits[0].images.size() == 2);
+
+  // Damage within the pixel data takes decoding: a run of ones is no code.
+  ByteVector damaged = jpeg;
+  for (std::size_t i = jpeg.size() / 2; i < jpeg.size() - 2; ++i) damaged[i] = i % 2 == 0 ? 0xFF : 0x00;
+  save(photo, damaged);
+  CHECK(fault_text(fixture.read("0 .5 .5 .2 .2\n")) == "");
+  CHECK(fault_text(fixture.read("0 .5 .5 .2 .2\n", {.decode = true})) == "unreadable_image a.bmp:0 fatal");
+}
+
 TEST_CASE("dataset faults: lists of photos") {
   const TempFolder folder;
   put_photo(folder / "a.bmp", 20, 10, 1);
@@ -196,6 +225,48 @@ TEST_CASE("dataset faults: COCO annotations name their line") {
     put(folder / "_annotations.coco.json", coco_text(test.annotations));
     CHECK(fault_text(read_dataset(folder / "")) == test.faults);
   }
+}
+
+TEST_CASE("dataset faults: crowds and difficult objects are regions that evaluation leaves out") {
+  const TempFolder folder;
+  put_photo(folder / "c/a.bmp", 20, 10, 1);
+  // A crowd that reaches outside, one of another class, one without area, one of no image, one of no category.
+  put(folder / "c/_annotations.coco.json", coco_text(R"({"image_id": 9, "category_id": 1, "bbox": [1, 1, 2, 2]},
+{"image_id": 9, "category_id": 1, "bbox": [15, 0, 10, 5], "iscrowd": 1},
+{"image_id": 9, "category_id": 5, "bbox": [0, 0, 20, 10], "iscrowd": 1},
+{"image_id": 9, "category_id": 1, "bbox": [2, 2, 0, 5], "iscrowd": 1},
+{"image_id": 8, "category_id": 1, "bbox": [2, 2, 2, 5], "iscrowd": 1},
+{"image_id": 9, "category_id": 7, "bbox": [2, 2, 2, 5], "iscrowd": 1})"));
+  const io::Dataset coco = read_dataset(folder / "c");
+  CHECK(fault_text(coco) == "bad_line _annotations.coco.json:8 fatal");
+  CHECK(coco.faults[0].message.starts_with("5 crowds"));
+  const io::LabelledImage& image = coco.splits.at(0).images.at(0);
+  CHECK(image.boxes.size() == 1);
+  const auto same = [](const io::IgnoredRegion& region, int cls, double x, double y, double w, double h, bool crowd) {
+    return same_box({region.x, region.y, region.w, region.h, region.cls}, cls, x, y, w, h) && region.crowd == crowd;
+  };
+  REQUIRE(image.ignored.size() == 2);
+  CHECK(same(image.ignored[0], 0, 17.5 / 20, 2.5 / 10, 5. / 20, 5. / 10, true));
+  CHECK(same(image.ignored[1], 1, .5, .5, 1, 1, true));
+  // Joined with its class, gone with it.
+  const io::Dataset merged = read_dataset(folder / "c", {.merge = {{"dog", "cat"}}});
+  CHECK(merged.splits[0].images[0].ignored.at(1).cls == 0);
+  const io::Dataset used = read_dataset(folder / "c", {.drop_unused_classes = true});
+  CHECK(used.classes == std::vector<std::string>{"cat"});
+  CHECK(used.splits[0].images[0].ignored.size() == 1);
+
+  put_photo(folder / "v/a.bmp", 20, 10, 1);
+  const std::string difficult = "<difficult>1</difficult>";
+  put(folder / "v/a.xml",
+      voc_text(voc_object("dog", "2", "2", "5", "5") + voc_object("dog", "11", "1", "20", "5", difficult) +
+               voc_object("dog", "nan", "1", "20", "5", difficult) +
+               voc_object("owl", "1", "1", "20", "5", difficult)));
+  const io::Dataset voc = read_dataset(folder / "v");
+  CHECK(voc.faults.at(0).message.starts_with("3 objects marked difficult"));
+  CHECK(voc.classes == std::vector<std::string>{"dog"});
+  REQUIRE(voc.splits.at(0).images.at(0).ignored.size() == 1);
+  CHECK(same(voc.splits[0].images[0].ignored[0], 0, .75, .25, .5, .5, false));
+  CHECK(read_dataset(folder / "v", {.keep_difficult = true}).splits.at(0).images.at(0).ignored.empty());
 }
 
 TEST_CASE("dataset faults: COCO images") {

@@ -69,6 +69,57 @@ TEST_CASE("dataset: COCO's own layout, a folder of one JSON, a JSON file") {
   CHECK(read_dataset(folder / "one").find("train")->images.size() == 1);
 }
 
+TEST_CASE("dataset: COCO as CVAT and FiftyOne lay it out") {
+  const TempFolder folder;
+  const std::string json = coco_text(R"({"image_id": 9, "category_id": 5, "bbox": [2, 1, 4, 3]})");
+  put(folder / "cvat/annotations/instances_default.json", json);
+  put_photo(folder / "cvat/images/default/a.bmp", 20, 10, 1);
+  const io::Dataset one = read_dataset(folder / "cvat");
+  CHECK(fault_text(one) == "");
+  CHECK(one.find("train")->images.at(0).boxes.size() == 1);
+
+  // Equal names in the folders of the subsets: each JSON takes its own.
+  put(folder / "cvat/annotations/instances_Validation.json", json);
+  put_photo(folder / "cvat/images/Validation/a.bmp", 20, 10, 2);
+  const io::Dataset two = read_dataset(folder / "cvat");
+  CHECK(fault_text(two) == "");
+  REQUIRE(two.splits.size() == 2);
+  CHECK(two.find("train")->images.at(0).file.parent_path().filename() == "default");
+  CHECK(two.find("valid")->images.at(0).file.parent_path().filename() == "Validation");
+  CHECK(read_dataset(folder / "cvat/annotations/instances_default.json").find("train")->images.size() == 1);
+
+  put(folder / "fiftyone/labels.json", json);
+  put_photo(folder / "fiftyone/data/a.bmp", 20, 10, 1);
+  CHECK(fault_text(read_dataset(folder / "fiftyone")) == "");
+}
+
+TEST_CASE("dataset: COCO photos that are not where file_name says are found by a name that is clear") {
+  const TempFolder folder;
+  const auto read = [&](const std::string& images) {
+    put(folder / "result.json", coco_text("", images));
+    return read_dataset(folder / "");
+  };
+  put_photo(folder / "images/0-a.bmp", 20, 10, 1);
+  put_photo(folder / "images/1-b.bmp", 20, 10, 2);
+  // Label Studio: places on its server, of either system.
+  const std::string upload = "../../label-studio/data/media/upload/1/";
+  const io::Dataset moved = read(R"({"id": 0, "file_name": ")" + upload + R"(0-a.bmp"},
+{"id": 1, "file_name": "C:\\upload\\1\\1-b.bmp"},
+{"id": 2, "file_name": ")" + upload +
+                                 R"(2-c.bmp"})");
+  CHECK(fault_text(moved) == "missing_image result.json:6 warning, missing_image result.json:8 fatal");
+  CHECK(moved.faults[0].message.find("2 photos") != std::string::npos);
+  CHECK(moved.splits.at(0).images.size() == 2);
+
+  // Two places with one name, or two photos of that name: nobody knows which.
+  const io::Dataset twice = read(R"({"id": 0, "file_name": "x/0-a.bmp"}, {"id": 1, "file_name": "y/0-a.bmp"},
+{"id": 2, "file_name": "images/1-b.bmp"})");
+  CHECK(fault_text(twice) == "missing_image result.json:6 fatal, missing_image result.json:6 fatal");
+  put_photo(folder / "0-a.bmp", 20, 10, 3);
+  const io::Dataset copies = read(R"({"id": 0, "file_name": "x/0-a.bmp"}, {"id": 2, "file_name": "images/1-b.bmp"})");
+  CHECK(fault_text(copies) == "missing_image result.json:6 fatal");
+}
+
 TEST_CASE("dataset: data.yaml with lists, maps, Roboflow's paths and label folders") {
   const TempFolder folder;
   for (const char* names : {"[cat, dog]", "{0: cat, 1: dog}", "\n- cat\n- 'dog'", "\n  1: dog\n  0: cat"}) {
@@ -181,6 +232,126 @@ TEST_CASE("dataset: VOC kit and XML beside photos; corners are counted from 1 an
   CHECK(read_dataset(folder / "flat/valid").find("valid")->images.size() == 1);
   put(folder / "flat/classes.txt", "owl\ndog\ncat\n");
   CHECK(read_dataset(folder / "flat").find("valid")->images.at(0).boxes.at(0).cls == 1);
+}
+
+namespace {
+
+// A photo and its XML in a kit at `root`, both below their folders as `name`.
+void put_voc(const fs::path& root, const std::string& name, int shade, const std::string& photos = "JPEGImages",
+             const std::string& annotations = "Annotations") {
+  put_photo(root / photos / (name + ".bmp"), 20, 10, shade);
+  put(root / annotations / (name + ".xml"), voc_text(voc_object("dog", "2", "2", "5", "5")));
+}
+
+// "train: a b, valid: c"
+std::string photos_by_split(const io::Dataset& dataset) {
+  std::string text;
+  for (const io::Split& split : dataset.splits) {
+    text += (text.empty() ? "" : ", ") + split.name + ":";
+    for (const io::LabelledImage& image : split.images) text += " " + image.file.stem().string();
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("dataset: lists of a VOC kit are known by any name of a split") {
+  struct Case {
+    std::vector<std::pair<const char*, const char*>> lists;
+    const char *photos, *faults;
+  };
+  const std::vector<Case> cases = {
+      // CVAT and Datumaro write the subset as its user named it, and a list per class beside it.
+      {{{"Train", "a\nb\n"}, {"Validation", "c\n"}, {"Test", "d\n"}, {"dog_Train", "a  1\nb -1\n"}},
+       "train: a b, valid: c, test: d",
+       ""},
+      {{{"default", "a\nb\nc\n"}, {"dog_default", "a  1\n"}}, "train: a b c", ""},
+      {{{"default", "a\nb\n"}, {"Validation", "c\n"}}, "train: a b, valid: c", ""},
+      {{{"my train", "a\nb\n"}, {"my_validation", "c\n"}, {"dog_test", "a 1\n"}}, "train: a b, valid: c", ""},
+      {{{"trainval", "a\nb\nc\n"}, {"test", "d\n"}}, "train: a b c, test: d", ""},
+      {{{"trainval", "a\nb\n"}, {"train", "a\n"}, {"val", "b\n"}}, "train: a, valid: b", ""},
+      {{{"trainval", "a\nb\n"}, {"val", "b\n"}}, "valid: b", ""},
+      {{{"dog_train", "a 1\n"}, {"dog_val", "b -1\n"}}, "train: a b c d", ""},
+      {{{"holdout", "a\n"}}, "train: a b c d", "bad_line holdout.txt:0 warning"},
+      {{{"train", "a\n"}, {"holdout", "b\n"}}, "train: a", "bad_line holdout.txt:0 warning"},
+  };
+  for (const Case& test : cases) {
+    const TempFolder folder;
+    for (const char* name : {"a", "b", "c", "d"}) put_voc(folder / "", name, name[0]);
+    for (const auto& [name, text] : test.lists) {
+      put(folder / "ImageSets/Main" / (std::string(name) + ".txt"), text);
+    }
+    const io::Dataset dataset = read_dataset(folder / "");
+    INFO(test.lists.front().first);
+    CHECK(photos_by_split(dataset) == test.photos);
+    CHECK(fault_text(dataset) == test.faults);
+  }
+}
+
+TEST_CASE("dataset: VOC kits with folders in them, with other names, and one per split") {
+  const TempFolder folder;
+  // CVAT: photos of a task in folders.
+  put_voc(folder / "sub", "day0/f", 1);
+  put_voc(folder / "sub", "day1/f", 2);
+  CHECK(photos_by_split(read_dataset(folder / "sub")) == "train: f f");
+  put(folder / "sub/ImageSets/Main/default.txt", "day0/f\n");
+  put(folder / "sub/ImageSets/Main/Validation.txt", "day1/f\nday2/f\n");
+  const io::Dataset sub = read_dataset(folder / "sub");
+  CHECK(photos_by_split(sub) == "train: f, valid: f");
+  CHECK(sub.find("valid")->images.at(0).file.parent_path().filename() == "day1");
+  CHECK(fault_text(sub) == "missing_image Validation.txt:2 fatal");
+  // A photo without XML is told in a folder too.
+  put_photo(folder / "more/JPEGImages/x/b.bmp", 20, 10, 3);
+  put_voc(folder / "more", "x/a", 4);
+  CHECK(fault_text(read_dataset(folder / "more")) == "missing_label b.bmp:0 fatal");
+
+  put_voc(folder / "hand", "a", 5, "images", "annotations");
+  put_voc(folder / "fiftyone", "a", 6, "data", "labels");
+  for (const char* name : {"hand", "fiftyone"}) {
+    const io::Dataset dataset = read_dataset(folder / name);
+    CHECK(dataset.format == "voc");
+    CHECK(photos_by_split(dataset) == "train: a");
+    CHECK(fault_text(dataset) == "");
+  }
+  // Labels of YOLO keep their format where somebody has left XML files too.
+  put_voc(folder / "both", "a", 7, "images", "labels");
+  put(folder / "both/labels/a.txt", "0 .5 .5 .2 .2\n");
+  CHECK(read_dataset(folder / "both").format == "yolo");
+
+  put_voc(folder / "parts/train", "a", 8);
+  put_voc(folder / "parts/valid", "b", 9);
+  CHECK(photos_by_split(read_dataset(folder / "parts")) == "train: a, valid: b");
+}
+
+TEST_CASE("dataset: a VOC box that begins at 0 shows that a set has edges counted from 0") {
+  const TempFolder folder;
+  const auto read = [&](const std::string& first, const std::string& second) {
+    put_photo(folder / "a.bmp", 20, 10, 1);
+    put_photo(folder / "b.bmp", 20, 10, 2);
+    put(folder / "a.xml", voc_text(first));
+    put(folder / "b.xml", voc_text(second));
+    return read_dataset(folder / "");
+  };
+  // CVAT writes x and x + w with fractions; the box of another photo shows how to read both.
+  const io::Dataset cvat =
+      read(voc_object("dog", "4.0", "2.5", "20.0", "10.0"), voc_object("dog", "0.0", "0.0", "20.0", "10.0"));
+  CHECK(fault_text(cvat) == "out_of_range b.xml:4 warning");
+  CHECK(same_box(cvat.splits[0].images[0].boxes.at(0), 0, 12. / 20, 6.25 / 10, 16. / 20, 7.5 / 10));
+  CHECK(same_box(cvat.splits[0].images[1].boxes.at(0), 0, .5, .5, 1, 1));
+  const io::Dataset above = read(voc_object("dog", "4", "0.3", "8", "5"), "");
+  CHECK(same_box(above.splits[0].images[0].boxes.at(0), 0, 6. / 20, 2.65 / 10, 4. / 20, 4.7 / 10));
+
+  // Neither a fraction elsewhere, nor a box beyond the edge or without area shows that.
+  const std::string whole = voc_object("dog", "1", "1", "20", "10");
+  CHECK(fault_text(read(whole, voc_object("dog", "2.7", "1", "20", "10"))) == "");
+  for (const char* xmin : {"0.6", "-3", "-0.1"}) {
+    const io::Dataset dataset = read(whole, voc_object("dog", xmin, "2", "8", "5"));
+    INFO(xmin);
+    CHECK(same_box(dataset.splits[0].images[0].boxes.at(0), 0, .5, .5, 1, 1));
+  }
+  const io::Dataset empty = read(whole, voc_object("dog", "0", "0", "0", "0"));
+  CHECK(fault_text(empty) == "out_of_range b.xml:4 fatal");
+  CHECK(same_box(empty.splits[0].images[0].boxes.at(0), 0, .5, .5, 1, 1));
 }
 
 TEST_CASE("dataset: what cannot be read at all") {

@@ -200,12 +200,46 @@ TEST_CASE("image: a JPEG cut off at any byte is an error that says so") {
   const ByteVector photo = io::encode_jpeg(smooth_picture(37, 29, 3), 90);
   for (const ByteVector& file : {flat, photo}) {
     REQUIRE(decode_error(file).empty());
-    for (std::size_t size = 0; size < file.size(); ++size) {
+    constexpr std::size_t kEnd = 2;  // the end marker, without which no pixel is missing
+    for (std::size_t size = 0; size < file.size() - kEnd; ++size) {
       CAPTURE(size);
       const std::string message = decode_error(first_bytes(file, size));
       REQUIRE(says(message, "some.file: "));
       if (size >= 2) REQUIRE(says(message, "truncated"));
     }
+    for (std::size_t size = file.size() - kEnd; size < file.size(); ++size) {
+      for (const int channels : {1, 3}) {
+        CHECK(decode(first_bytes(file, size), channels).pixels == decode(file, channels).pixels);
+      }
+    }
+  }
+}
+
+TEST_CASE("read_image_size: a file cut off at any byte is found by its end") {
+  const TempFolder folder;
+  PngParts parts = small_png();
+  parts.exif = make_exif(1, true);
+  JpegParts progressive{.blocks_x = 3, .blocks_y = 2, .components = {{20, 40, 60, 80, 100, 120}}};
+  progressive.progressive = true;
+  const ByteVector baseline = io::encode_jpeg(smooth_picture(37, 29, 3), 90);
+  for (const ByteVector& file :
+       {baseline, make_jpeg(progressive), make_png(parts), make_bmp(3, 2, ByteVector(18, 1))}) {
+    // The rows of the bitmap are padded; the last of them is whole without.
+    const std::size_t spare = file == baseline ? 2 : file[0] == 'B' ? 3 : 0;
+    for (std::size_t size = 2; size <= file.size(); ++size) {
+      CAPTURE(size);
+      save(folder / "a", first_bytes(file, size));
+      if (size < file.size() - spare) {
+        REQUIRE(!error_of([&] { io::read_image_size(folder / "a"); }).empty());
+        if (size >= 8) REQUIRE(says(error_of([&] { io::read_image_size(folder / "a"); }), "truncated"));
+      } else {
+        CHECK(io::read_image_size(folder / "a").ended == (file != baseline || size == file.size()));
+      }
+    }
+    ByteVector longer = file;
+    add(longer, std::string_view("trailing garbage"));
+    save(folder / "a", longer);
+    CHECK(io::read_image_size(folder / "a").ended);
   }
 }
 

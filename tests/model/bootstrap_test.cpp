@@ -41,7 +41,10 @@ std::vector<ImageResult> photos_of(int count, double skill, std::uint64_t seed) 
 }  // namespace
 
 TEST_CASE("bootstrap: mAP with copies is that of the photos repeated") {
-  const auto results = photos_of(23, 0.7, 3);
+  auto results = photos_of(23, 0.7, 3);
+  // Some of what is found beside its truth is in a crowd.
+  for (std::size_t i = 0; i < results.size(); i += 3)
+    for (const Truth& t : results[i].truths) results[i].ignored.push_back({t.x + 0.15f, t.y, 0.1f, 0.1f, t.cls, true});
   Random random(5);
   for (int round = 0; round < 40; ++round) {
     std::vector<int> copies;

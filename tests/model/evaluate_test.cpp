@@ -54,6 +54,72 @@ TEST_CASE("evaluate: hit, miss, hit over two boxes") {
   CHECK_NEAR(curve[2].f1, 0.8);
 }
 
+TEST_CASE("evaluate: detections in ignored regions are not judged") {
+  // One truth on the left, a region on the right half; by hand after pycocotools' COCOeval.evaluateImg.
+  const Truth truth = truth_at(0, 0, 0.2, 0.2);
+  const auto region = [](double left, double top, double right, double bottom, bool crowd, int cls = 0) {
+    const Truth box = truth_at(left, top, right, bottom, cls);
+    return io::IgnoredRegion{box.x, box.y, box.w, box.h, cls, crowd};
+  };
+  const auto evaluated = [&](std::vector<Detection> detections, std::vector<io::IgnoredRegion> ignored) {
+    const std::vector<ImageResult> results = {{.name = "photo",
+                                               .width = 100,
+                                               .height = 100,
+                                               .detections = std::move(detections),
+                                               .truths = {truth},
+                                               .ignored = std::move(ignored)}};
+    return evaluate(results, class_names(2));
+  };
+  const Detection hit = detection_at(0.5, 0, 0, 0.2, 0.2), inside = detection_at(0.9, 0.6, 0.6, 0.7, 0.7);
+  const io::IgnoredRegion crowd = region(0.5, 0.5, 1, 1, true), difficult = region(0.6, 0.6, 0.7, 0.7, false);
+
+  SUBCASE("without regions it is false, in a crowd or on a difficult object it is nothing") {
+    CHECK_NEAR(evaluated({hit, inside}, {}).map50, 0.5);
+    for (const io::IgnoredRegion& there : {crowd, difficult}) {
+      const Evaluation e = evaluated({hit, inside}, {there});
+      CHECK_NEAR(e.map50, 1);
+      CHECK_NEAR(e.map50_95, 1);
+      CHECK(e.boxes == 1);
+      CHECK_NEAR(e.precision, 1);
+      CHECK_NEAR(e.recall, 1);
+      CHECK_NEAR(e.best_f1.f1, 1);
+      CHECK(e.classes[0].false_positives == 0);
+      CHECK(e.classes[0].curve.size() == 1);
+      CHECK(e.confusion == std::vector<std::vector<int>>{{1, 0, 0}, {0, 0, 0}, {0, 0, 0}});
+      CHECK(e.image_f1 == std::vector<double>{1});
+    }
+  }
+  SUBCASE("a crowd holds any number, a region of another class none") {
+    CHECK_NEAR(evaluated({hit, inside, inside, detection_at(0.8, 0.5, 0.5, 1, 1)}, {crowd}).map50, 1);
+    CHECK_NEAR(evaluated({hit, inside}, {region(0.5, 0.5, 1, 1, true, 1)}).map50, 0.5);
+  }
+  SUBCASE("a crowd counts the share inside, a difficult object the IoU") {
+    // 60 % of the detection lie inside: enough at 0.5 and 0.55, in floats perhaps at 0.6, and false above.
+    const Detection across = detection_at(0.9, 0.46, 0.6, 0.56, 0.7);
+    const Evaluation e = evaluated({hit, across}, {crowd});
+    CHECK_NEAR(e.map50, 1);
+    CHECK((near(e.map50_95, (2 * 1 + 8 * 0.5) / 10) || near(e.map50_95, (3 * 1 + 7 * 0.5) / 10)));
+    // A large box that is not crowded: the IoU is 0.04.
+    CHECK_NEAR(evaluated({hit, inside}, {region(0.5, 0.5, 1, 1, false)}).map50, 0.5);
+    CHECK_NEAR(evaluated({hit, detection_at(0.9, 0.3, 0.6, 0.56, 0.7)}, {crowd}).map50, 0.5);
+  }
+  SUBCASE("a truth comes first: a hit in a crowd is a hit, a second detection of its truth is nothing") {
+    const io::IgnoredRegion over = region(0, 0, 0.5, 0.5, true);
+    const Evaluation e = evaluated({hit, detection_at(0.4, 0, 0, 0.2, 0.2)}, {over});
+    CHECK(e.classes[0].true_positives == 1);
+    CHECK(e.classes[0].false_positives == 0);
+    CHECK_NEAR(e.recall, 1);
+    // Its IoU with the truth is 0.04 / 0.06.
+    const Evaluation loose = evaluated({detection_at(0.9, 0, 0, 0.2, 0.3)}, {over});
+    CHECK(loose.classes[0].true_positives == 1);
+    CHECK_NEAR(loose.map50, 1);
+    CHECK_NEAR(loose.map50_95, 0.4);  // a hit up to 0.65; above it is neither, and the truth is missed
+  }
+  SUBCASE("darknet's own figure knows no regions") {
+    CHECK(evaluated({hit, inside}, {crowd}).darknet_map50 == evaluated({hit, inside}, {}).darknet_map50);
+  }
+}
+
 TEST_CASE("evaluate: a second detection of the same box is false") {
   const Truth truth = truth_at(0, 0, 1, 0.5);
   SUBCASE("the better one first") {

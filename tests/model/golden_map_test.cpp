@@ -2,6 +2,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "io/class_names.h"
 #include "io/dataset.h"
 #include "model/detector.h"
 #include "model/evaluate.h"
@@ -48,7 +49,7 @@ TEST_CASE("golden: mAP on 128 photos of COCO is OpenCV's") {
   std::ifstream in(folder / "golden/coco_val128_map.json");
   const nlohmann::json golden = nlohmann::json::parse(in)["map"];
   const io::Dataset dataset = io::read_dataset(folder / "coco_val128");
-  const std::vector<std::string> names = read_names(folder / "cfg/coco.names");
+  const std::vector<std::string> names = io::read_class_names(folder / "cfg/coco.names");
   REQUIRE(dataset.classes == names);
   const io::Split* split = dataset.find("valid");
   REQUIRE(split != nullptr);

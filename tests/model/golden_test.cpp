@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "io/class_names.h"
 #include "io/safetensors.h"
 #include "model/darknet_import.h"
 #include "model/detector.h"
@@ -90,8 +91,8 @@ Box pixels_of(const Detection& d, const io::Image& photo) {
 
 std::vector<std::string> names_for(const fs::path& folder, const std::string& name) {
   const fs::path own = folder / "cfg" / (name + ".names");
-  if (fs::exists(own)) return read_names(own);
-  return read_names(folder / "cfg" / (name.find("voc") != std::string::npos ? "voc.names" : "coco.names"));
+  if (fs::exists(own)) return io::read_class_names(own);
+  return io::read_class_names(folder / "cfg" / (name.find("voc") != std::string::npos ? "voc.names" : "coco.names"));
 }
 
 // Overlapping by 0.98 (small ones by 0.9), or every edge within two pixels: both are cut to whole pixels, and the

@@ -81,6 +81,10 @@ TEST_CASE("label errors: a box that is missing, once for all the classes seen th
   REQUIRE(suspects.size() == 1);
   CHECK((suspects[0].kind == LabelError::missing_box && suspects[0].truth == -1 && suspects[0].detection == 2));
   CHECK(near(suspects[0].score, 0.8));
+  // In a crowd nobody has labelled each object.
+  for (const int cls : {1, 2}) photo.ignored.push_back({0.7f, 0.7f, 0.4f, 0.4f, cls, true});
+  CHECK(suspects_of(photo).empty());
+  photo.ignored.clear();
   // Half beside a label it is worth less: it may be another view of that object.
   photo.detections = {detection_at(1, 0.2, 0.2, 0.4, 0.4), detection_at(0.8, 0.3, 0.2, 0.5, 0.4, 1)};
   const auto beside = suspects_of(photo);
