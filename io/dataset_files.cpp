@@ -131,6 +131,11 @@ std::optional<std::string> split_name(std::string_view name) {
   return *found.begin();
 }
 
+std::optional<std::string> split_of_key(std::string_view key) {
+  const bool word = std::all_of(key.begin(), key.end(), [](unsigned char c) { return std::isalnum(c); });
+  return word ? split_name(key) : std::nullopt;
+}
+
 // Also endings that cannot be decoded: better an unreadable_image than a photo that silently is not there.
 bool is_photo(const fs::path& file) {
   static const std::set<std::string> kEndings = {".jpg", ".jpeg", ".png", ".bmp",  ".ppm", ".pgm",  ".pnm",
@@ -189,6 +194,20 @@ fs::path resolve(const std::string& path, std::span<const fs::path> bases) {
     }
   }
   return {};
+}
+
+fs::path resolve_exported(const std::string& path, std::span<const fs::path> bases) {
+  const fs::path found = resolve(path, bases);
+  if (!found.empty()) return found;
+  for (const std::string_view prefix : {"data/", "./data/", "data\\"}) {
+    if (path.starts_with(prefix)) return resolve(path.substr(prefix.size()), bases);
+  }
+  return {};
+}
+
+fs::path resolve_listed(const std::string& path, std::span<const fs::path> bases) {
+  const fs::path found = resolve_exported(path, bases);
+  return found.empty() ? resolve(path, std::vector<fs::path>{fs::current_path()}) : found;
 }
 
 std::vector<std::string> read_names(const fs::path& file) {

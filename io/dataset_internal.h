@@ -67,10 +67,11 @@ RawDataset read_yolo_yaml(const std::filesystem::path& yaml, const DatasetOption
 
 struct YoloSource {
   std::string split;
-  std::filesystem::path where;  // a folder of photos or a list of them
+  std::filesystem::path where;                    // a folder of photos or a list of them
+  std::vector<std::filesystem::path> bases = {};  // what the lines of a list are relative to
 };
 // Without a data.yaml: class names come from a names file in `root`, or are class_0, class_1, ...
-RawDataset read_yolo_folders(const std::filesystem::path& root, const std::vector<YoloSource>& sources,
+RawDataset read_yolo_folders(const std::filesystem::path& root, std::span<const YoloSource> sources,
                              const DatasetOptions& options);
 
 RawDataset read_darknet(const std::filesystem::path& data, const DatasetOptions& options);
@@ -95,6 +96,7 @@ void find_equal_photos(const std::vector<Split>& splits, std::vector<Fault>& fau
 
 // --- YOLO label text, also darknet's ---
 
+inline constexpr int kMostClasses = 10000;  // a larger class number is a mistake, not a class
 // Fills image.boxes from the lines `class x y w h`; faulty lines become faults.
 void parse_yolo_labels(std::string_view text, RawImage& image);
 // Finds the label file of each photo (label_candidates) and parses it.
@@ -102,9 +104,8 @@ void load_yolo_labels(std::vector<RawImage>& images, const DatasetOptions& optio
 // Where labels of a photo may lie, in the order of search: beside it, then in labels/ in place of images/ or
 // JPEGImages/.
 std::vector<std::filesystem::path> label_candidates(const std::filesystem::path& photo);
-// A list of photos, one path per line, relative to one of `bases`. Lines without a photo become faults.
-void read_photo_list(const std::filesystem::path& list, std::span<const std::filesystem::path> bases, RawSplit& split,
-                     std::vector<Fault>& faults);
+// Photos of folders and lists with their labels.
+void read_yolo_sources(RawDataset& raw, std::span<const YoloSource> sources, const DatasetOptions& options);
 // "class_0" ... for all class numbers that occur.
 std::vector<std::string> numbered_classes(const RawDataset& raw);
 
@@ -124,6 +125,8 @@ std::optional<int> parse_integer(std::string_view text);
 
 // train, valid or test for all the ways these are written (val2017, Validation, instances_train, ...).
 std::optional<std::string> split_name(std::string_view name);
+// The same for a key of a data.yaml or .data: a word alone, as others ("val_split") are keys of other tools.
+std::optional<std::string> split_of_key(std::string_view key);
 bool is_photo(const std::filesystem::path& file);
 std::vector<std::filesystem::path> photos_in(const std::filesystem::path& folder, bool recursive);
 std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder, std::string_view ending);
@@ -132,6 +135,10 @@ bool is_file(const std::filesystem::path& file);
 bool is_folder(const std::filesystem::path& folder);
 // The first of base / path that exists; an empty path when none does. Windows separators are understood.
 std::filesystem::path resolve(const std::string& path, std::span<const std::filesystem::path> bases);
+// As resolve, then without a leading data/: CVAT names files by a folder that its archives do not have.
+std::filesystem::path resolve_exported(const std::string& path, std::span<const std::filesystem::path> bases);
+// As resolve_exported, and last from the current folder, which is all that darknet looks at.
+std::filesystem::path resolve_listed(const std::string& path, std::span<const std::filesystem::path> bases);
 // A names file: one class per line; trailing blank lines are ignored, blank lines inside and repeated names are errors.
 std::vector<std::string> read_names(const std::filesystem::path& file);
 // classes.txt, *.names, ... in a folder; empty when there is none.

@@ -1,13 +1,11 @@
-// YOLO text labels: one .txt per photo with lines `class x y w h` (centre and size, 0..1), and data.yaml.
+// YOLO text labels: one .txt per photo with lines `class x y w h` (centre and size, 0..1).
 // darknet reads labels as a stream of numbers, so that one column too many silently shifts every later row; here a line
 // is a line, with exactly five fields (darknet.md 8.6).
 #include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
-#include <yaml-cpp/yaml.h>
 
-#include "io/cfg.h"
 #include "io/dataset_internal.h"
 
 namespace rook::io::detail {
@@ -15,8 +13,6 @@ namespace rook::io::detail {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr int kMostClasses = 10000;  // a larger class number is a mistake, not a class
 
 // One line of labels, or what is wrong with it.
 std::string parse_label_line(std::string_view line, RawBox& box) {
@@ -40,127 +36,6 @@ std::string parse_label_line(std::string_view line, RawBox& box) {
   return {};
 }
 
-struct DataYaml {
-  std::vector<std::string> names;
-  int classes = 0;  // nc, 0 when not given
-  struct Entry {
-    std::string split, text;
-    int line;
-  };
-  std::vector<Entry> entries;
-  std::string path;
-  std::vector<Fault> faults;
-};
-
-int line_of(const YAML::Node& node) {
-  return std::max(0, node.Mark().line) + 1;
-}
-
-std::string text_of(const fs::path& file, const YAML::Node& node, const std::string& key) {
-  if (!node.IsScalar() || trimmed(node.Scalar()).empty()) {
-    throw error_at(file, line_of(node), fmt::format("'{}' must be a text", key));
-  }
-  return std::string(trimmed(node.Scalar()));
-}
-
-std::vector<std::string> parse_yaml_names(const fs::path& file, const YAML::Node& node) {
-  std::vector<std::string> names;
-  if (node.IsSequence()) {
-    for (const YAML::Node& name : node) names.push_back(text_of(file, name, "names"));
-  } else if (node.IsMap()) {
-    names.resize(node.size());
-    for (const auto& entry : node) {
-      const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
-      const std::optional<int> id = parse_integer(trimmed(key));
-      if (!id || *id < 0 || *id >= static_cast<int>(names.size())) {
-        throw error_at(
-            file, line_of(entry.first),
-            fmt::format("class number '{}': {} names are numbered 0 to {}", key, names.size(), names.size() - 1));
-      }
-      names[static_cast<std::size_t>(*id)] = text_of(file, entry.second, "names");
-    }
-  } else {
-    throw error_at(file, line_of(node), "'names' must be a list, or a map of numbers to names");
-  }
-  std::set<std::string> seen;
-  for (const std::string& name : names) {
-    if (name.empty() || !seen.insert(name).second) {
-      throw error_at(file, line_of(node), fmt::format("class '{}' is named twice, or a number is", name));
-    }
-  }
-  if (names.empty()) throw error_at(file, line_of(node), "'names' is empty");
-  return names;
-}
-
-// Other tools keep keys of their own in the file, so only those that look like a slip are worth a word.
-void check_unknown_key(const fs::path& file, const std::string& key, int line, DataYaml& data) {
-  const std::optional<std::string> meant = did_you_mean(key, {"train", "val", "valid", "test", "names", "nc", "path"});
-  if (!meant) return;
-  data.faults.push_back({Fault::Kind::bad_line, file, line,
-                         fmt::format("unknown key '{}' is ignored: did you mean '{}'?", key, *meant), false});
-}
-
-// False for a key it does not know.
-bool parse_yaml_entry(const fs::path& file, const std::string& key, const YAML::Node& value, DataYaml& data) {
-  if (key == "names") {
-    data.names = parse_yaml_names(file, value);
-  } else if (key == "nc") {
-    const std::optional<int> count = value.IsScalar() ? parse_integer(trimmed(value.Scalar())) : std::nullopt;
-    if (!count || *count < 1 || *count > kMostClasses) {
-      throw error_at(file, line_of(value), "'nc' must be the number of classes");
-    }
-    data.classes = *count;
-  } else if (key == "path") {
-    if (!value.IsNull()) data.path = text_of(file, value, key);
-  } else if (key == "train" || key == "val" || key == "valid" || key == "validation" || key == "test") {
-    const std::string split = *split_name(key);
-    if (value.IsNull()) return true;
-    if (value.IsSequence()) {
-      for (const YAML::Node& part : value) data.entries.push_back({split, text_of(file, part, key), line_of(part)});
-    } else {
-      data.entries.push_back({split, text_of(file, value, key), line_of(value)});
-    }
-  } else {
-    return false;
-  }
-  return true;
-}
-
-DataYaml parse_yaml(const fs::path& file) {
-  DataYaml data;
-  const std::string text = read_text(file);
-  try {
-    const YAML::Node root = YAML::Load(text);
-    if (!root.IsMap()) throw error_at(file, 1, "not a data.yaml: it must have lines 'train: ...', 'names: ...'");
-    std::set<std::string> keys;
-    for (const auto& entry : root) {
-      const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
-      if (!keys.insert(key).second) {
-        throw error_at(file, line_of(entry.first), fmt::format("'{}' stands here a second time", key));
-      }
-      if (!parse_yaml_entry(file, key, entry.second, data)) check_unknown_key(file, key, line_of(entry.first), data);
-    }
-    if (!data.names.empty() && data.classes != 0 && data.classes != static_cast<int>(data.names.size())) {
-      throw error_at(file, line_of(root["nc"]),
-                     fmt::format("nc is {}, but there are {} names", data.classes, data.names.size()));
-    }
-  } catch (const YAML::Exception& error) {
-    throw error_at(file, std::max(0, error.mark.line) + 1, "not valid YAML: " + error.msg);
-  }
-  if (data.entries.empty()) throw error_at(file, 1, "no photos named: it needs 'train:', 'val:' or 'test:'");
-  return data;
-}
-
-// Relative to `path:`, and to the yaml. Roboflow writes ../train/images for what lies beside the yaml.
-fs::path resolve_entry(const DataYaml& data, const std::string& text, const fs::path& folder) {
-  std::vector<fs::path> bases;
-  if (!data.path.empty()) bases.push_back(folder / data.path);
-  bases.push_back(folder);
-  const fs::path found = resolve(text, bases);
-  if (!found.empty() || !text.starts_with("../")) return found;
-  return resolve(text.substr(3), bases);
-}
-
 void add_folder(const fs::path& folder, RawSplit& split, std::vector<Fault>& faults) {
   std::set<fs::path> label_folders;
   std::set<fs::path> expected;
@@ -182,31 +57,18 @@ void add_folder(const fs::path& folder, RawSplit& split, std::vector<Fault>& fau
   }
 }
 
-void add_source(const fs::path& where, std::span<const fs::path> bases, RawSplit& split, std::vector<Fault>& faults) {
-  if (is_folder(where)) {
-    add_folder(where, split, faults);
-  } else {
-    read_photo_list(where, bases, split, faults);
+// A list of photos, one path per line. Lines without a photo become faults.
+void read_photo_list(const YoloSource& source, RawSplit& split, std::vector<Fault>& faults) {
+  for (const TextLine& line : read_lines(source.where)) {
+    RawImage image;
+    image.file = resolve_listed(line.text, source.bases);
+    if (!is_file(image.file)) {
+      faults.push_back(
+          {Fault::Kind::missing_image, source.where, line.line, fmt::format("no photo '{}'", line.text), true});
+      continue;
+    }
+    split.images.push_back(std::move(image));
   }
-}
-
-// Folders named for two splits are read twice, their faults told once.
-class SourceReader {
- public:
-  explicit SourceReader(RawDataset& raw) : raw_(raw) {}
-  void add(const std::string& split, const fs::path& where, std::span<const fs::path> bases) {
-    std::vector<Fault> faults;
-    add_source(where, bases, raw_.split(split), faults);
-    if (seen_.insert(where).second) raw_.faults.insert(raw_.faults.end(), faults.begin(), faults.end());
-  }
-
- private:
-  RawDataset& raw_;
-  std::set<fs::path> seen_;
-};
-
-void load_all(RawDataset& raw, const DatasetOptions& options) {
-  for (RawSplit& split : raw.splits) load_yolo_labels(split.images, options);
 }
 
 }  // namespace
@@ -271,17 +133,20 @@ void load_yolo_labels(std::vector<RawImage>& images, const DatasetOptions& optio
   });
 }
 
-void read_photo_list(const fs::path& list, std::span<const fs::path> bases, RawSplit& split,
-                     std::vector<Fault>& faults) {
-  for (const TextLine& line : read_lines(list)) {
-    RawImage image;
-    image.file = resolve(line.text, bases);
-    if (!is_file(image.file)) {
-      faults.push_back({Fault::Kind::missing_image, list, line.line, fmt::format("no photo '{}'", line.text), true});
-      continue;
+void read_yolo_sources(RawDataset& raw, std::span<const YoloSource> sources, const DatasetOptions& options) {
+  std::set<fs::path> seen;
+  for (const YoloSource& source : sources) {
+    std::vector<Fault> faults;
+    RawSplit& split = raw.split(source.split);
+    if (is_folder(source.where)) {
+      add_folder(source.where, split, faults);
+    } else {
+      read_photo_list(source, split, faults);
     }
-    split.images.push_back(std::move(image));
+    // What is named for two splits is read twice, its faults told once.
+    if (seen.insert(source.where).second) raw.faults.insert(raw.faults.end(), faults.begin(), faults.end());
   }
+  for (RawSplit& split : raw.splits) load_yolo_labels(split.images, options);
 }
 
 std::vector<std::string> numbered_classes(const RawDataset& raw) {
@@ -296,47 +161,11 @@ std::vector<std::string> numbered_classes(const RawDataset& raw) {
   return names;
 }
 
-RawDataset read_yolo_yaml(const fs::path& yaml, const DatasetOptions& options) {
-  const DataYaml data = parse_yaml(yaml);
-  const fs::path folder = fs::absolute(yaml).parent_path();
-  RawDataset raw;
-  raw.root = folder;
-  raw.format = "yolo";
-  raw.faults = data.faults;
-  SourceReader reader(raw);
-  for (const DataYaml::Entry& entry : data.entries) {
-    const fs::path where = resolve_entry(data, entry.text, folder);
-    if (where.empty()) {
-      raw.faults.push_back({Fault::Kind::missing_image, yaml, entry.line,
-                            fmt::format("{}: no folder or list of photos '{}'", entry.split, entry.text), true});
-      continue;
-    }
-    const std::vector<fs::path> bases = {where.parent_path(), folder / data.path, folder, fs::current_path()};
-    reader.add(entry.split, where, bases);
-  }
-  load_all(raw, options);
-  const fs::path names = find_names(folder);
-  if (!data.names.empty()) {
-    raw.classes = data.names;
-  } else if (data.classes > 0) {
-    for (int i = 0; i < data.classes; ++i) raw.classes.push_back(fmt::format("class_{}", i));
-  } else {
-    raw.classes = names.empty() ? numbered_classes(raw) : read_names(names);
-  }
-  return raw;
-}
-
-RawDataset read_yolo_folders(const fs::path& root, const std::vector<YoloSource>& sources,
-                             const DatasetOptions& options) {
+RawDataset read_yolo_folders(const fs::path& root, std::span<const YoloSource> sources, const DatasetOptions& options) {
   RawDataset raw;
   raw.root = root;
   raw.format = "yolo";
-  SourceReader reader(raw);
-  for (const YoloSource& source : sources) {
-    const std::vector<fs::path> bases = {source.where.parent_path(), root};
-    reader.add(source.split, source.where, bases);
-  }
-  load_all(raw, options);
+  read_yolo_sources(raw, sources, options);
   const fs::path names = find_names(root);
   raw.classes = names.empty() ? numbered_classes(raw) : read_names(names);
   return raw;
