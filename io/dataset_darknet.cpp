@@ -96,7 +96,7 @@ RawDataset read_darknet(const fs::path& data, const DatasetOptions& options) {
     const fs::path list = resolve_listed(entry->second.value, bases);
     if (!is_file(list)) {
       raw.faults.push_back({Fault::Kind::missing_image, data, entry->second.line,
-                            fmt::format("{}: no list of photos '{}'", key, entry->second.value), true});
+                            fmt::format("{}: no list of photos '{}': no such split", key, entry->second.value), false});
       continue;
     }
     sources.push_back({key, list, {folder, folder.parent_path(), list.parent_path()}});

@@ -26,6 +26,8 @@ const char* name_of(Fault::Kind kind) {
       return "unreadable_image";
     case Fault::Kind::missing_label:
       return "missing_label";
+    case Fault::Kind::unclear_layout:
+      return "unclear_layout";
     case Fault::Kind::bad_line:
       return "bad_line";
     case Fault::Kind::unknown_class:

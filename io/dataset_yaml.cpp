@@ -124,14 +124,89 @@ DataYaml parse_yaml(const fs::path& file) {
   return data;
 }
 
-// Relative to `path:`, and to the yaml. Roboflow writes ../train/images for what lies beside the yaml.
-fs::path resolve_entry(const DataYaml& data, const std::string& text, const fs::path& folder) {
-  std::vector<fs::path> bases;
-  if (!data.path.empty()) bases.push_back(folder / data.path);
-  bases.push_back(folder);
-  const fs::path found = resolve(text, bases);
-  if (!found.empty() || !text.starts_with("../")) return found;
-  return resolve(text.substr(3), bases);
+// Where the paths of a data.yaml lead: relative to `path:`, and to the yaml.
+class YamlPaths {
+ public:
+  YamlPaths(const fs::path& yaml, const DataYaml& data) : yaml_(yaml), folder_(fs::absolute(yaml).parent_path()) {
+    const std::vector<fs::path> here = {folder_};
+    const fs::path path = resolve(data.path, here);
+    std::error_code error;
+    const bool elsewhere = !path.empty() && !fs::equivalent(path, folder_, error);
+    if (elsewhere) bases_.push_back(path);
+    bases_.push_back(folder_);
+    roboflow_ = !elsewhere && std::any_of(data.entries.begin(), data.entries.end(), [&](const DataYaml::Entry& entry) {
+      return is_above(entry.text) && !resolve(entry.text.substr(3), here).empty();
+    });
+  }
+
+  std::span<const fs::path> bases() const { return bases_; }
+
+  // An empty path where there is nothing.
+  fs::path find(const DataYaml::Entry& entry, std::vector<Fault>& faults) const {
+    if (is_above(entry.text) && roboflow_) return beside_yaml(entry, faults);
+    fs::path found = resolve_exported(entry.text, bases_);
+    if (found.empty() && entry.text.starts_with("../")) found = resolve(entry.text.substr(3), bases_);
+    return found.empty() ? after_own_name(entry.text) : found;
+  }
+
+ private:
+  static bool is_above(const std::string& text) { return text.starts_with("../") && !text.starts_with("../../"); }
+
+  // Roboflow writes ../train/images for what lies beside the yaml. Where one entry of a yaml means that all do: what
+  // lies above the yaml's folder then belongs to something else.
+  fs::path beside_yaml(const DataYaml::Entry& entry, std::vector<Fault>& faults) const {
+    const fs::path beside = resolve(entry.text.substr(3), bases_), literal = resolve(entry.text, bases_);
+    if (!literal.empty()) {
+      faults.push_back({Fault::Kind::unclear_layout, yaml_, entry.line,
+                        fmt::format("{}: '{}' is taken as '{}' beside this file, as Roboflow means it; {} is there too "
+                                    "and is not read",
+                                    entry.split, entry.text, entry.text.substr(3), literal.string()),
+                        false});
+    }
+    return beside;
+  }
+
+  // Roboflow's download writes Chess-1/train/images, relative to or with the folder it was started in, into
+  // Chess-1/data.yaml.
+  fs::path after_own_name(const std::string& text) const {
+    const fs::path path = fs::path(text).lexically_normal();
+    const auto own = std::find(path.begin(), path.end(), folder_.filename());
+    if (own == path.end()) return {};
+    fs::path rest;
+    for (auto part = std::next(own); part != path.end(); ++part) rest /= *part;
+    return resolve(rest.string(), std::vector<fs::path>{folder_});
+  }
+
+  const fs::path& yaml_;
+  fs::path folder_;
+  std::vector<fs::path> bases_;
+  bool roboflow_ = false;
+};
+
+// A split of which nothing is there is worth a warning, as exports name splits that they do not have; without part of a
+// split, photos are missing.
+std::vector<YoloSource> find_sources(const fs::path& yaml, const DataYaml& data, std::vector<Fault>& faults) {
+  const YamlPaths paths(yaml, data);
+  std::vector<YoloSource> sources;
+  std::vector<const DataYaml::Entry*> missing;
+  for (const DataYaml::Entry& entry : data.entries) {
+    const fs::path where = paths.find(entry, faults);
+    if (where.empty()) {
+      missing.push_back(&entry);
+      continue;
+    }
+    YoloSource& source = sources.emplace_back(entry.split, where, std::vector<fs::path>{where.parent_path()});
+    source.bases.insert(source.bases.end(), paths.bases().begin(), paths.bases().end());
+  }
+  for (const DataYaml::Entry* entry : missing) {
+    const bool part = std::any_of(sources.begin(), sources.end(),
+                                  [&](const YoloSource& source) { return source.split == entry->split; });
+    faults.push_back({Fault::Kind::missing_image, yaml, entry->line,
+                      fmt::format("{}: no folder or list of photos '{}'{}", entry->split, entry->text,
+                                  part ? "" : ": no such split"),
+                      part});
+  }
+  return sources;
 }
 
 }  // namespace
@@ -143,17 +218,7 @@ RawDataset read_yolo_yaml(const fs::path& yaml, const DatasetOptions& options) {
   raw.root = folder;
   raw.format = "yolo";
   raw.faults = data.faults;
-  std::vector<YoloSource> sources;
-  for (const DataYaml::Entry& entry : data.entries) {
-    const fs::path where = resolve_entry(data, entry.text, folder);
-    if (where.empty()) {
-      raw.faults.push_back({Fault::Kind::missing_image, yaml, entry.line,
-                            fmt::format("{}: no folder or list of photos '{}'", entry.split, entry.text), true});
-      continue;
-    }
-    sources.push_back({entry.split, where, {where.parent_path(), folder / data.path, folder}});
-  }
-  read_yolo_sources(raw, sources, options);
+  read_yolo_sources(raw, find_sources(yaml, data, raw.faults), options);
   const fs::path names = find_names(folder);
   if (!data.names.empty()) {
     raw.classes = data.names;

@@ -137,7 +137,7 @@ TEST_CASE("dataset faults: lists of photos") {
   const io::Dataset dataset = read_dataset(folder / "x.data");
   // The line of a.txt is told once although both splits have the photo.
   CHECK(fault_text(dataset) ==
-        "bad_line x.data:5 warning, missing_image x.data:4 fatal, missing_image list.txt:3 fatal, "
+        "bad_line x.data:5 warning, missing_image x.data:4 warning, missing_image list.txt:3 fatal, "
         "duplicate_image a.bmp:0 fatal, duplicate_image a.bmp:0 warning, bad_line a.txt:1 fatal");
   CHECK(dataset.faults[0].message.find("did you mean 'valid'?") != std::string::npos);
   CHECK(dataset.find("train")->images.size() == 1);
@@ -152,7 +152,7 @@ TEST_CASE("dataset faults: data.yaml that names what is not there, and one folde
   put(folder / "labels/b.txt", "");
   put(folder / "data.yaml", "train: images\nval: images\ntest: none\nnames: [x]\nroboflow: {}\nvla:\n");
   CHECK(fault_text(read_dataset(folder / "")) ==
-        "bad_line data.yaml:6 warning, missing_image data.yaml:3 fatal, missing_image b.txt:0 fatal, duplicate_image "
+        "bad_line data.yaml:6 warning, missing_image data.yaml:3 warning, missing_image b.txt:0 fatal, duplicate_image "
         "a.bmp:0 warning, "
         "unknown_class a.txt:1 fatal");
 }

@@ -83,3 +83,57 @@ TEST_CASE("dataset yolo: splits named as people write them") {
           read_dataset(folder / "darknet/data");
         }).find("obj.data:2: 'train' stands here a second time") != std::string::npos);
 }
+
+TEST_CASE("dataset yolo: data.yaml as Roboflow's download leaves it: the folder's name before train and valid") {
+  const TempFolder folder;
+  const fs::path root = folder / "Chess-1";
+  for (const char* split : {"train", "valid", "test"}) {
+    put_labelled(root / split / "images", root / split / "labels", {std::string(split) + "0"});
+  }
+  for (const char* before : {"Chess-1/", "/content/Chess-1/", "sets/Chess-1/"}) {
+    put(root / "data.yaml", "names:\n- cat\n- dog\nnc: 2\ntest: ../test/images\ntrain: " + std::string(before) +
+                                "train/images\nval: " + before + "valid/images\n");
+    const io::Dataset dataset = read_dataset(root);
+    CHECK(fault_text(dataset) == "");
+    CHECK(photos_text(dataset) == "train 1, valid 1, test 1");
+  }
+}
+
+TEST_CASE("dataset yolo: ../train/images is beside the yaml even where there is one above it, and that is said") {
+  const TempFolder folder;
+  put_labelled(folder / "set/train/images", folder / "set/train/labels", {"own"});
+  put_labelled(folder / "train/images", folder / "train/labels", {"other"});
+  put_labelled(folder / "valid/images", folder / "valid/labels", {"another"});
+  put(folder / "set/data.yaml", "train: ../train/images\nval: ../valid/images\nnames: [cat, dog]\n");
+  const io::Dataset dataset = read_dataset(folder / "set");
+  CHECK(fault_text(dataset) ==
+        "unclear_layout data.yaml:1 warning, unclear_layout data.yaml:2 warning, missing_image data.yaml:2 warning");
+  CHECK(dataset.faults.at(0).message.find((folder / "train/images").string() + " is there too") != std::string::npos);
+  CHECK(photos_text(dataset) == "train 1");
+  CHECK(dataset.find("train")->images.at(0).name == "own.bmp");
+  // A path: means what stands there, and so does ../ where nothing lies beside the yaml.
+  put(folder / "set/data.yaml", "path: ../set/train\ntrain: ../../train/images\nnames: [cat, dog]\n");
+  CHECK(read_dataset(folder / "set").find("train")->images.at(0).name == "other.bmp");
+  put(folder / "cfg/data.yaml", "train: ../train/images\nval: ../valid/images\nnames: [cat, dog]\n");
+  const io::Dataset above = read_dataset(folder / "cfg");
+  CHECK(fault_text(above) == "");
+  CHECK(photos_text(above) == "train 1, valid 1");
+}
+
+TEST_CASE("dataset yolo: a split that is named and not there is a warning, part of one is not") {
+  const TempFolder folder;
+  put_labelled(folder / "images/train", folder / "labels/train", {"a"});
+  put(folder / "data.yaml", "train: images/train\nval: ../valid/images\ntest: images/test\nnames: [cat, dog]\n");
+  const io::Dataset dataset = read_dataset(folder / "");
+  CHECK(fault_text(dataset) == "missing_image data.yaml:2 warning, missing_image data.yaml:3 warning");
+  CHECK(photos_text(dataset) == "train 1");
+  put(folder / "data.yaml", "train: [images/train, images/more]\nnames: [cat, dog]\n");
+  CHECK(fault_text(read_dataset(folder / "")) == "missing_image data.yaml:1 fatal");
+  put(folder / "data.yaml", "train: images/none\nval: images/val\nnames: [cat, dog]\n");
+  CHECK(error_of([&] { read_dataset(folder / ""); }).find("no usable photo in it: 2 faults") != std::string::npos);
+
+  put(folder / "list.txt", "images/train/a.bmp\n");
+  put(folder / "set/x.data", "classes = 2\ntrain = list.txt\nvalid = valid.txt\nnames = x.names\n");
+  put(folder / "set/x.names", "cat\ndog\n");
+  CHECK(fault_text(read_dataset(folder / "set")) == "missing_image x.data:3 warning");
+}
