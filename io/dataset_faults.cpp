@@ -30,6 +30,8 @@ const char* name_of(Fault::Kind kind) {
       return "unclear_layout";
     case Fault::Kind::bad_line:
       return "bad_line";
+    case Fault::Kind::polygon:
+      return "polygon";
     case Fault::Kind::unknown_class:
       return "unknown_class";
     case Fault::Kind::out_of_range:

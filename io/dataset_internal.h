@@ -35,6 +35,8 @@ struct RawImage {
   bool pixels = false;           // unit of the boxes
   bool dropped = false;          // left out; a fault says why
   bool repeated = false;         // a photo of another split with the same labels: its faults are listed there
+  int polygons = 0;              // rows of `labels` of which the bounds were taken
+  int polygon_line = 0;          // the first of them
   std::vector<RawBox> boxes;
   std::vector<Fault> faults;
 };
@@ -47,6 +49,7 @@ struct RawSplit {
 struct RawDataset {
   std::filesystem::path root;
   std::string format;
+  bool keypoints = false;  // YOLO rows go on after the box: they are no polygons
   std::vector<std::string> classes;
   std::vector<RawSplit> splits;
   std::vector<Fault> faults;
@@ -97,10 +100,11 @@ void find_equal_photos(const std::vector<Split>& splits, std::vector<Fault>& fau
 // --- YOLO label text, also darknet's ---
 
 inline constexpr int kMostClasses = 10000;  // a larger class number is a mistake, not a class
-// Fills image.boxes from the lines `class x y w h`; faulty lines become faults.
-void parse_yolo_labels(std::string_view text, RawImage& image);
+// Fills image.boxes from the lines `class x y w h`, or, unless `keypoints`, `class x1 y1 x2 y2 x3 y3 ...`: a polygon,
+// of which the bounds are the box. Faulty lines become faults.
+void parse_yolo_labels(std::string_view text, bool keypoints, RawImage& image);
 // Finds the label file of each photo (label_candidates) and parses it.
-void load_yolo_labels(std::vector<RawImage>& images, const DatasetOptions& options);
+void load_yolo_labels(RawDataset& raw, const DatasetOptions& options);
 // Where labels of a photo may lie, in the order of search: beside it, then in labels/ in place of images/ or
 // JPEGImages/.
 std::vector<std::filesystem::path> label_candidates(const std::filesystem::path& photo);

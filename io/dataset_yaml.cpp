@@ -23,6 +23,7 @@ struct DataYaml {
   };
   std::vector<Entry> entries;
   std::string path;
+  bool keypoints = false;  // kpt_shape stands there: labels of poses
   std::vector<Fault> faults;
 };
 
@@ -86,6 +87,8 @@ bool parse_yaml_entry(const fs::path& file, const std::string& key, const YAML::
     data.classes = *count;
   } else if (key == "path") {
     if (!value.IsNull()) data.path = text_of(file, value, key);
+  } else if (key == "kpt_shape") {
+    data.keypoints = true;
   } else if (const auto split = split_of_key(key)) {
     if (value.IsNull()) return true;
     if (value.IsSequence()) {
@@ -217,6 +220,7 @@ RawDataset read_yolo_yaml(const fs::path& yaml, const DatasetOptions& options) {
   RawDataset raw;
   raw.root = folder;
   raw.format = "yolo";
+  raw.keypoints = data.keypoints;
   raw.faults = data.faults;
   read_yolo_sources(raw, find_sources(yaml, data, raw.faults), options);
   const fs::path names = find_names(folder);

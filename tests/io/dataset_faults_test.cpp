@@ -41,7 +41,18 @@ TEST_CASE("dataset faults: lines of YOLO labels") {
       {"0 .5 .5 .2 .2\n", "", 1},
       {"\n\n0 .5 .5 .2\n", "bad_line a.txt:3 fatal", 0},
       {"0 .5 .5 .2 .2 .9\n0 .5 .5 .2 .2\n", "bad_line a.txt:1 fatal", 1},  // darknet would shift every later row
-      {"0 .1 .1 .2 .1 .2 .2\n", "bad_line a.txt:1 fatal", 0},
+      {"\n0 .1 .1 .2 .1 .2 .2\n1 .1 .1 .2 .1 .2 .2 .1 .2\n", "polygon a.txt:2 warning", 2},
+      {"0 .1 .1 .2 .1 .2 .2 .3\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .1 .1 .2 .1 .2 1.02\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .1 .1 .2 .1 .2 -.02\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .1 .1 .2 .1 nan .2\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .1 .1 .2 .1 .2 x\n", "bad_line a.txt:1 fatal", 0},
+      {"0.0 .1 .1 .2 .1 .2 .2\n", "bad_line a.txt:1 fatal", 0},
+      {"0 10 10 20 10 20 20\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .5 .5 .2 .2 .9 1\n", "bad_line a.txt:1 fatal", 0},   // a score and the first track
+      {"0 .5 .5 .2 .2 .9 17\n", "bad_line a.txt:1 fatal", 0},  // and the seventeenth
+      {"2 .1 .1 .2 .1 .2 .2\n", "polygon a.txt:1 warning, unknown_class a.txt:1 fatal", 0},
+      {"0 .1 .1 .1 .2 .1 .3\n", "polygon a.txt:1 warning, empty_box a.txt:1 fatal", 0},
       {"0.0 .5 .5 .2 .2\n", "bad_line a.txt:1 fatal", 0},
       {"cat .5 .5 .2 .2\n", "bad_line a.txt:1 fatal", 0},
       {"0 .5 .5 .2 .2x\n", "bad_line a.txt:1 fatal", 0},

@@ -137,3 +137,26 @@ TEST_CASE("dataset yolo: a split that is named and not there is a warning, part 
   put(folder / "set/x.names", "cat\ndog\n");
   CHECK(fault_text(read_dataset(folder / "set")) == "missing_image x.data:3 warning");
 }
+
+TEST_CASE("dataset yolo: polygons among boxes, as Roboflow writes them, become the boxes around them") {
+  const TempFolder folder;
+  const std::string rows = "0 0.1 0.1 0.3 0.1 0.3 0.4 0.1 0.4\n1 0.5 0.5 0.6 0.5 0.6 0.7 0.55 0.8 0.5 0.7\n";
+  put_labelled(folder / "train/images", folder / "train/labels", {"a"}, rows + kBoxes);
+  put_labelled(folder / "valid/images", folder / "valid/labels", {"b"}, rows);
+  const std::string yaml = "train: ../train/images\nval: ../valid/images\nnames: [cat, dog]\n";
+  put(folder / "data.yaml", yaml);
+  const io::Dataset dataset = read_dataset(folder / "");
+  CHECK(fault_text(dataset) == "polygon a.txt:1 warning");
+  CHECK(dataset.faults.at(0).message.starts_with("4 rows are polygons"));
+  const io::LabelledImage& image = dataset.find("train")->images.at(0);
+  REQUIRE(image.boxes.size() == 4);
+  CHECK(same_box(image.boxes[0], 0, .2, .25, .2, .3));
+  CHECK(same_box(image.boxes[1], 1, .55, .65, .1, .3));
+  CHECK(image.boxes[1].line == 2);
+  CHECK(dataset.find("valid")->images.at(0).boxes.size() == 2);
+  // Rows of poses may have as many numbers as a polygon.
+  put(folder / "data.yaml", yaml + "kpt_shape: [2, 2]\n");
+  const io::Dataset poses = read_dataset(folder / "");
+  CHECK(faults_of(poses, io::Fault::Kind::bad_line).size() == 4);
+  CHECK(faults_of(poses, io::Fault::Kind::polygon).empty());
+}
