@@ -72,9 +72,14 @@ struct YoloSource {
   std::string split;
   std::filesystem::path where;                    // a folder of photos or a list of them
   std::vector<std::filesystem::path> bases = {};  // what the lines of a list are relative to
+  std::vector<std::filesystem::path> skip = {};   // folders below that are of other splits
+};
+struct YoloLayout {
+  std::vector<YoloSource> sources;
+  std::vector<Fault> faults;
 };
 // Without a data.yaml: class names come from a names file in `root`, or are class_0, class_1, ...
-RawDataset read_yolo_folders(const std::filesystem::path& root, std::span<const YoloSource> sources,
+RawDataset read_yolo_folders(const std::filesystem::path& root, const YoloLayout& layout,
                              const DatasetOptions& options);
 
 RawDataset read_darknet(const std::filesystem::path& data, const DatasetOptions& options);
@@ -132,8 +137,14 @@ std::optional<std::string> split_name(std::string_view name);
 // The same for a key of a data.yaml or .data: a word alone, as others ("val_split") are keys of other tools.
 std::optional<std::string> split_of_key(std::string_view key);
 bool is_photo(const std::filesystem::path& file);
-std::vector<std::filesystem::path> photos_in(const std::filesystem::path& folder, bool recursive);
-std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder, std::string_view ending);
+// Recursive: also what links to folders lead to, but for `skip` and what lies below it.
+std::vector<std::filesystem::path> photos_in(const std::filesystem::path& folder, bool recursive,
+                                             std::span<const std::filesystem::path> skip = {});
+// The folder and all below it, each once whatever links lead to it; not `skip` and what lies below it.
+std::vector<std::filesystem::path> folders_below(const std::filesystem::path& folder,
+                                                 std::span<const std::filesystem::path> skip = {});
+// All files where no ending is given.
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder, std::string_view ending = {});
 std::vector<std::filesystem::path> folders_in(const std::filesystem::path& folder);
 bool is_file(const std::filesystem::path& file);
 bool is_folder(const std::filesystem::path& folder);

@@ -2,6 +2,7 @@
 // are the boxes. darknet reads labels as a stream of numbers, so that one column too many silently shifts every later
 // row; here a line is a line, and has exactly five fields or is a whole polygon (darknet.md 8.6).
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -75,25 +76,77 @@ LabelLine parse_label_line(std::string_view text, bool keypoints) {
   return line;
 }
 
-void add_folder(const fs::path& folder, RawSplit& split, std::vector<Fault>& faults) {
-  std::set<fs::path> label_folders;
+bool holds_labels(const fs::path& file) {
+  try {
+    const std::vector<TextLine> lines = read_lines(file);
+    return !lines.empty() && parse_label_line(lines.front().text, false).wrong.empty();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// Where labels may lie, and the folders of their photos.
+using LabelFolders = std::map<fs::path, std::set<fs::path>>;
+
+// Files in the folders of photos that have the stem of labels, but are no photos, by their stems.
+std::map<fs::path, fs::path> other_files(const std::set<fs::path>& homes) {
+  std::map<fs::path, fs::path> others;
+  for (const fs::path& home : homes) {
+    for (const fs::path& file : files_in(home)) {
+      if (file.extension() != ".txt") others.emplace(file.stem(), file);
+    }
+  }
+  return others;
+}
+
+// Labels whose photo is missing or of a kind that is not read.
+void find_orphans(const LabelFolders& folders, const std::set<fs::path>& expected, std::vector<Fault>& faults) {
+  for (const auto& [folder, homes] : folders) {
+    std::vector<fs::path> orphans;
+    for (const fs::path& file : files_in(folder, ".txt")) {
+      if (expected.contains(file) || file.filename() == "classes.txt") continue;
+      // Beside photos there may be lists of them, a README and other texts.
+      if (!homes.contains(folder) || holds_labels(file)) orphans.push_back(file);
+    }
+    if (orphans.empty()) continue;
+    const std::map<fs::path, fs::path> others = other_files(homes);
+    for (const fs::path& file : orphans) {
+      const auto other = others.find(file.stem());
+      const std::string hint =
+          other == others.end() ? "" : fmt::format(": {} is not read as one", other->second.string());
+      faults.push_back({Fault::Kind::missing_image, file, 0, "labels without a photo" + hint, true});
+    }
+  }
+}
+
+void add_folder(const YoloSource& source, RawSplit& split, std::vector<Fault>& faults) {
+  LabelFolders folders;
   std::set<fs::path> expected;
-  for (const fs::path& photo : photos_in(folder, true)) {
+  for (const fs::path& photo : photos_in(source.where, true, source.skip)) {
+    for (const fs::path& candidate : label_candidates(photo)) {
+      expected.insert(candidate);
+      folders[candidate.parent_path()].insert(photo.parent_path());
+    }
     RawImage image;
     image.file = photo;
     split.images.push_back(std::move(image));
-    const std::vector<fs::path> candidates = label_candidates(photo);
-    for (std::size_t i = 1; i < candidates.size(); ++i) {
-      expected.insert(candidates[i]);
-      label_folders.insert(candidates[i].parent_path());
-    }
   }
-  for (const fs::path& labels : label_folders) {
-    for (const fs::path& file : files_in(labels, ".txt")) {
-      if (expected.contains(file) || file.filename() == "classes.txt") continue;
-      faults.push_back({Fault::Kind::missing_image, file, 0, "labels without a photo", true});
-    }
+  // Labels may be in folders that have no photo at all.
+  const auto apart = [](const fs::path& folder) {
+    std::vector<fs::path> labels = label_candidates(folder / "photo");
+    labels.erase(labels.begin());
+    for (fs::path& file : labels) file = file.parent_path();
+    return labels;
+  };
+  std::vector<fs::path> skip;
+  for (const fs::path& folder : source.skip) {
+    const std::vector<fs::path> labels = apart(folder);
+    skip.insert(skip.end(), labels.begin(), labels.end());
   }
+  for (const fs::path& labels : apart(source.where)) {
+    for (const fs::path& folder : folders_below(labels, skip)) folders.try_emplace(folder);
+  }
+  find_orphans(folders, expected, faults);
 }
 
 // A list of photos, one path per line. Lines without a photo become faults.
@@ -209,7 +262,7 @@ void read_yolo_sources(RawDataset& raw, std::span<const YoloSource> sources, con
     std::vector<Fault> faults;
     RawSplit& split = raw.split(source.split);
     if (is_folder(source.where)) {
-      add_folder(source.where, split, faults);
+      add_folder(source, split, faults);
     } else {
       read_photo_list(source, split, faults);
     }
@@ -231,11 +284,12 @@ std::vector<std::string> numbered_classes(const RawDataset& raw) {
   return names;
 }
 
-RawDataset read_yolo_folders(const fs::path& root, std::span<const YoloSource> sources, const DatasetOptions& options) {
+RawDataset read_yolo_folders(const fs::path& root, const YoloLayout& layout, const DatasetOptions& options) {
   RawDataset raw;
   raw.root = root;
   raw.format = "yolo";
-  read_yolo_sources(raw, sources, options);
+  raw.faults = layout.faults;
+  read_yolo_sources(raw, layout.sources, options);
   const fs::path names = find_names(root);
   raw.classes = names.empty() ? numbered_classes(raw) : read_names(names);
   return raw;

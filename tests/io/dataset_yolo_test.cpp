@@ -160,3 +160,71 @@ TEST_CASE("dataset yolo: polygons among boxes, as Roboflow writes them, become t
   CHECK(faults_of(poses, io::Fault::Kind::bad_line).size() == 4);
   CHECK(faults_of(poses, io::Fault::Kind::polygon).empty());
 }
+
+TEST_CASE("dataset yolo: photos beside the folders of splits") {
+  const TempFolder folder;
+  put(folder / "classes.txt", "cat\ndog\n");
+  put_labelled(folder / "images", folder / "labels", {"a", "b"});
+  put_labelled(folder / "images/more", folder / "labels/more", {"c"});
+  put_labelled(folder / "images/test", folder / "labels/test", {"d"});
+  const io::Dataset dataset = read_dataset(folder / "");
+  CHECK(fault_text(dataset) == "unclear_layout a.bmp:0 warning");
+  CHECK(dataset.faults.at(0).message == "3 photos are in no folder of a split, this is the first: taken as train");
+  CHECK(photos_text(dataset) == "train 3, test 1");
+  put_labelled(folder / "images/train", folder / "labels/train", {"e"});
+  const io::Dataset trained = read_dataset(folder / "");
+  CHECK(fault_text(trained) == "unclear_layout a.bmp:0 fatal");
+  CHECK(photos_text(trained) == "train 1, test 1");
+
+  put(folder / "flat/classes.txt", "cat\ndog\n");
+  put_labelled(folder / "flat", folder / "flat", {"a", "b"});
+  put_labelled(folder / "flat/valid/day1", folder / "flat/valid/day1", {"c"});
+  const io::Dataset flat = read_dataset(folder / "flat");
+  CHECK(fault_text(flat) == "unclear_layout a.bmp:0 warning");
+  CHECK(photos_text(flat) == "train 2, valid 1");
+}
+
+TEST_CASE("dataset yolo: links to folders are followed, circles end") {
+  const TempFolder folder;
+  put(folder / "set/classes.txt", "cat\ndog\n");
+  put_labelled(folder / "set/images", folder / "set/labels", {"a"});
+  put_labelled(folder / "elsewhere", folder / "set/labels/more", {"b", "c"});
+  fs::create_directory_symlink(folder / "elsewhere", folder / "set/images/more");
+  fs::create_directory_symlink(folder / "set/images", folder / "elsewhere/round");
+  fs::create_directory_symlink(folder / "set", folder / "elsewhere/up");
+  fs::create_directory_symlink(folder / "elsewhere", folder / "elsewhere/self");
+  const io::Dataset dataset = read_dataset(folder / "set");
+  CHECK(fault_text(dataset) == "");
+  CHECK(photos_text(dataset) == "train 3");
+  // A link that leads nowhere: its labels are told.
+  fs::remove(folder / "set/images/more");
+  fs::create_directory_symlink(folder / "nowhere", folder / "set/images/more");
+  CHECK(fault_text(read_dataset(folder / "set")) == "missing_image b.txt:0 fatal, missing_image c.txt:0 fatal");
+  // A folder that is reached by a link too keeps its own place, where its labels are.
+  put_labelled(folder / "two/images/z", folder / "two/labels/z", {"a"});
+  fs::create_directories(folder / "two/images/a");
+  fs::create_directory_symlink(folder / "two/images/z", folder / "two/images/a/link");
+  put(folder / "two/classes.txt", "cat\ndog\n");
+  CHECK(fault_text(read_dataset(folder / "two")) == "");
+}
+
+TEST_CASE("dataset yolo: labels without a photo are told beside photos too; .jfif is a photo") {
+  const TempFolder folder;
+  const fs::path set = folder / "set";
+  put_labelled(set, set, {"a", "b"});
+  put(set / "classes.txt", "cat\ndog\n");
+  put(set / "README.txt", "two photos\n");
+  put(set / "README.md", "two photos\n");
+  put(set / "train.txt", "a.bmp\nb.bmp\n");
+  put(set / "empty.txt", "");
+  fs::rename(set / "b.bmp", set / "b.jfif");
+  CHECK(fault_text(read_dataset(set)) == "");
+  CHECK(photos_text(read_dataset(set)) == "train 2");
+  put(set / "orphan.txt", kBoxes);
+  put(set / "raw.txt", kBoxes);
+  put(set / "raw.cr2", "?");
+  const io::Dataset dataset = read_dataset(set);
+  CHECK(fault_text(dataset) == "missing_image orphan.txt:0 fatal, missing_image raw.txt:0 fatal");
+  CHECK(dataset.faults.at(0).message == "labels without a photo");
+  CHECK(dataset.faults.at(1).message.find("raw.cr2 is not read as one") != std::string::npos);
+}
