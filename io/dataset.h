@@ -36,6 +36,7 @@ struct Fault {
     unreadable_image,
     missing_label,
     unclear_layout,
+    class_names,
     bad_line,
     polygon,
     unknown_class,

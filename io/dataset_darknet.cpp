@@ -46,30 +46,30 @@ std::map<std::string, DataEntry> parse_data(const fs::path& file, std::vector<Fa
   return entries;
 }
 
-std::vector<std::string> class_names(const fs::path& file, const std::map<std::string, DataEntry>& entries,
-                                     std::span<const fs::path> bases) {
-  const auto count_entry = entries.find("classes");
-  int count = 0;
-  if (count_entry != entries.end()) {
-    const std::optional<int> value = parse_integer(count_entry->second.value);
-    if (!value || *value < 1 || *value > kMostClasses) {
-      throw error_at(file, count_entry->second.line, "'classes' must be the number of classes");
-    }
-    count = *value;
+// `classes`, 0 where it is not given.
+int class_count(const fs::path& file, const std::map<std::string, DataEntry>& entries) {
+  const auto entry = entries.find("classes");
+  if (entry == entries.end()) return 0;
+  const std::optional<int> value = parse_integer(entry->second.value);
+  if (!value || *value < 1 || *value > kMostClasses) {
+    throw error_at(file, entry->second.line, "'classes' must be the number of classes");
   }
-  std::vector<std::string> names;
-  if (const auto entry = entries.find("names"); entry != entries.end()) {
-    const fs::path names_file = resolve_listed(entry->second.value, bases);
-    if (!is_file(names_file)) {
-      throw error_at(file, entry->second.line, fmt::format("no names file '{}'", entry->second.value));
-    }
-    names = read_names(names_file);
-    if (count != 0 && count != static_cast<int>(names.size())) {
-      throw error_at(file, count_entry->second.line,
-                     fmt::format("classes = {}, but {} has {} names", count, names_file.string(), names.size()));
-    }
-  } else {
-    for (int i = 0; i < count; ++i) names.push_back(fmt::format("class_{}", i));
+  return *value;
+}
+
+// What the file `names` says; none where it is not given.
+std::vector<std::string> class_names(const fs::path& file, const std::map<std::string, DataEntry>& entries, int count,
+                                     std::span<const fs::path> bases) {
+  const auto entry = entries.find("names");
+  if (entry == entries.end()) return {};
+  const fs::path names_file = resolve_listed(entry->second.value, bases);
+  if (!is_file(names_file)) {
+    throw error_at(file, entry->second.line, fmt::format("no names file '{}'", entry->second.value));
+  }
+  std::vector<std::string> names = read_names(names_file);
+  if (count != 0 && count != static_cast<int>(names.size())) {
+    throw error_at(file, entries.at("classes").line,
+                   fmt::format("classes = {}, but {} has {} names", count, names_file.string(), names.size()));
   }
   return names;
 }
@@ -86,7 +86,8 @@ RawDataset read_darknet(const fs::path& data, const DatasetOptions& options) {
   raw.format = "darknet";
   const std::map<std::string, DataEntry> entries = parse_data(data, raw.faults);
   const std::vector<fs::path> bases = {folder, folder.parent_path()};
-  raw.classes = class_names(data, entries, bases);
+  const int count = class_count(data, entries);
+  raw.classes = class_names(data, entries, count, bases);
   bool any = false;
   std::vector<YoloSource> sources;
   for (const char* key : {"train", "valid", "test"}) {
@@ -104,7 +105,7 @@ RawDataset read_darknet(const fs::path& data, const DatasetOptions& options) {
   if (!any)
     throw Error(fmt::format("{}: names no list of photos: it needs 'train = ...' or 'valid = ...'", data.string()));
   read_yolo_sources(raw, sources, options);
-  if (raw.classes.empty()) raw.classes = numbered_classes(raw);
+  if (raw.classes.empty()) name_classes(raw, count);
   return raw;
 }
 

@@ -28,6 +28,8 @@ const char* name_of(Fault::Kind kind) {
       return "missing_label";
     case Fault::Kind::unclear_layout:
       return "unclear_layout";
+    case Fault::Kind::class_names:
+      return "class_names";
     case Fault::Kind::bad_line:
       return "bad_line";
     case Fault::Kind::polygon:

@@ -260,8 +260,8 @@ std::vector<std::string> read_names(const fs::path& file) {
 }
 
 fs::path find_names(const fs::path& folder) {
-  static constexpr std::array<const char*, 5> kUsual = {"classes.txt", "names.txt", "labels.txt", "obj.names",
-                                                        "labels/classes.txt"};
+  static constexpr std::array<const char*, 6> kUsual = {"classes.txt",     "names.txt", "labels.txt",
+                                                        "_darknet.labels", "obj.names", "labels/classes.txt"};
   for (const char* name : kUsual) {
     if (is_file(folder / name)) return folder / name;
   }

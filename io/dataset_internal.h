@@ -78,7 +78,7 @@ struct YoloLayout {
   std::vector<YoloSource> sources;
   std::vector<Fault> faults;
 };
-// Without a data.yaml: class names come from a names file in `root`, or are class_0, class_1, ...
+// Without a data.yaml: names of classes are looked for (name_classes).
 RawDataset read_yolo_folders(const std::filesystem::path& root, const YoloLayout& layout,
                              const DatasetOptions& options);
 
@@ -115,8 +115,10 @@ void load_yolo_labels(RawDataset& raw, const DatasetOptions& options);
 std::vector<std::filesystem::path> label_candidates(const std::filesystem::path& photo);
 // Photos of folders and lists with their labels.
 void read_yolo_sources(RawDataset& raw, std::span<const YoloSource> sources, const DatasetOptions& options);
-// "class_0" ... for all class numbers that occur.
-std::vector<std::string> numbered_classes(const RawDataset& raw);
+// Names from files in the root, in folders of photos and of labels; class_0, class_1, ... where there are none that
+// fit, which is told. `count`: of the classes, 0: as many as labels use. Throws Error for files that contradict each
+// other.
+void name_classes(RawDataset& raw, int count = 0);
 
 // --- files and text ---
 

@@ -216,21 +216,14 @@ std::vector<YoloSource> find_sources(const fs::path& yaml, const DataYaml& data,
 
 RawDataset read_yolo_yaml(const fs::path& yaml, const DatasetOptions& options) {
   const DataYaml data = parse_yaml(yaml);
-  const fs::path folder = fs::absolute(yaml).parent_path();
   RawDataset raw;
-  raw.root = folder;
+  raw.root = fs::absolute(yaml).parent_path();
   raw.format = "yolo";
   raw.keypoints = data.keypoints;
   raw.faults = data.faults;
   read_yolo_sources(raw, find_sources(yaml, data, raw.faults), options);
-  const fs::path names = find_names(folder);
-  if (!data.names.empty()) {
-    raw.classes = data.names;
-  } else if (data.classes > 0) {
-    for (int i = 0; i < data.classes; ++i) raw.classes.push_back(fmt::format("class_{}", i));
-  } else {
-    raw.classes = names.empty() ? numbered_classes(raw) : read_names(names);
-  }
+  raw.classes = data.names;
+  if (raw.classes.empty()) name_classes(raw, data.classes);
   return raw;
 }
 

@@ -272,26 +272,13 @@ void read_yolo_sources(RawDataset& raw, std::span<const YoloSource> sources, con
   load_yolo_labels(raw, options);
 }
 
-std::vector<std::string> numbered_classes(const RawDataset& raw) {
-  int count = 0;
-  for (const RawSplit& split : raw.splits) {
-    for (const RawImage& image : split.images) {
-      for (const RawBox& box : image.boxes) count = std::max(count, box.cls + 1);
-    }
-  }
-  std::vector<std::string> names;
-  for (int i = 0; i < count; ++i) names.push_back(fmt::format("class_{}", i));
-  return names;
-}
-
 RawDataset read_yolo_folders(const fs::path& root, const YoloLayout& layout, const DatasetOptions& options) {
   RawDataset raw;
   raw.root = root;
   raw.format = "yolo";
   raw.faults = layout.faults;
   read_yolo_sources(raw, layout.sources, options);
-  const fs::path names = find_names(root);
-  raw.classes = names.empty() ? numbered_classes(raw) : read_names(names);
+  name_classes(raw);
   return raw;
 }
 

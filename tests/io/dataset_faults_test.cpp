@@ -144,7 +144,9 @@ TEST_CASE("dataset faults: lists of photos") {
   put(folder / "a.txt", "0 .5 .5 .2 .2 .2\n");
   put(folder / "list.txt", "a.bmp\n\nmissing.bmp\na.bmp\n");
   put(folder / "other.txt", "a.bmp\n");
-  put(folder / "x.data", "classes = 1\ntrain = list.txt\nvalid = other.txt\ntest = nolist.txt\nvaild = x\n");
+  put(folder / "x.data",
+      "classes = 1\ntrain = list.txt\nvalid = other.txt\ntest = nolist.txt\nvaild = x\nnames = x.names\n");
+  put(folder / "x.names", "cat\n");
   const io::Dataset dataset = read_dataset(folder / "x.data");
   // The line of a.txt is told once although both splits have the photo.
   CHECK(fault_text(dataset) ==
@@ -338,6 +340,7 @@ TEST_CASE("dataset faults: lists of a VOC kit") {
 
 TEST_CASE("dataset faults: photos of equal bytes, only when asked for") {
   const TempFolder folder;
+  put(folder / "classes.txt", "cat\n");
   for (const char* split : {"train", "valid"}) {
     for (const char* name : {"a", "b", "c"}) {
       const fs::path part = folder / split;

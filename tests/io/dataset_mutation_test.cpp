@@ -136,14 +136,8 @@ TEST_CASE("dataset mutations: data.yaml") {
   put(folder / "labels/a.txt", "1 .5 .5 .5 .5\n");
   const std::string text = "# set\ntrain: images\nnc: 2\nnames:\n  0: cat\n  1: 'dog'\n";
   const fs::path file = put(folder / "data.yaml", text);
-  // Whole again: once the path stands there, before `nc` or with it, and before `names:` or with all of them. "n" and
-  // "na" look like nc and "name" like names; "nam" could be the key of another tool.
-  const auto ends = [&](const char* part) { return text.find(part) + std::string(part).size(); };
-  check_cuts(file, folder / "data.yaml", [&](std::size_t n) {
-    const bool path_only = n >= ends("images") && n <= ends("images\n");
-    const bool counted = n >= ends("nc: 2") && n <= ends("nc: 2\n");
-    return path_only || counted || n == ends("nam") || n >= ends("'dog'");
-  });
+  // Without all names the classes are numbered, and that is told.
+  check_cuts(file, folder / "data.yaml", [&](std::size_t n) { return n >= text.size() - 1; });
   flip_bits(file, folder / "data.yaml", 4);
 }
 

@@ -228,3 +228,58 @@ TEST_CASE("dataset yolo: labels without a photo are told beside photos too; .jfi
   CHECK(dataset.faults.at(0).message == "labels without a photo");
   CHECK(dataset.faults.at(1).message.find("raw.cr2 is not read as one") != std::string::npos);
 }
+
+TEST_CASE("dataset yolo: names of classes are found where tools leave them") {
+  const TempFolder folder;
+  const auto check_named = [](const fs::path& where) {
+    const io::Dataset dataset = read_dataset(where);
+    CHECK(fault_text(dataset) == "");
+    CHECK(dataset.classes == Names{"cat", "dog"});
+  };
+  for (const char* split : {"train", "valid"}) {
+    // Roboflow's darknet export, and LabelImg saving to photos of splits and to labels of splits.
+    put_labelled(folder / "roboflow" / split, folder / "roboflow" / split, {split});
+    put(folder / "roboflow" / split / "_darknet.labels", "cat\ndog");
+    put_labelled(folder / "beside" / split, folder / "beside" / split, {split});
+    put(folder / "beside" / split / "classes.txt", "cat\r\ndog\r\n");
+    put_labelled(folder / "apart/images" / split, folder / "apart/labels" / split, {split});
+    put(folder / "apart/labels" / split / "classes.txt", "cat\ndog\n");
+    put_labelled(folder / "inner" / split / "images", folder / "inner" / split / "labels", {split});
+    put(folder / "inner" / split / "classes.txt", "cat\ndog\n");
+  }
+  for (const char* where : {"roboflow", "roboflow/train", "beside", "apart", "inner"}) check_named(folder / where);
+  put(folder / "apart/data.yaml", "train: images/train\nval: images/valid\nnc: 2\n");
+  check_named(folder / "apart");
+  put(folder / "roboflow/list.txt", "train/train.bmp\n");
+  put(folder / "roboflow/x.data", "train = list.txt\n");
+  check_named(folder / "roboflow");
+}
+
+TEST_CASE("dataset yolo: files of names that do not agree, and none at all") {
+  const TempFolder folder;
+  for (const char* split : {"train", "val"}) {
+    put_labelled(folder / "images" / split, folder / "labels" / split, {split});
+  }
+  const io::Dataset unnamed = read_dataset(folder / "");
+  REQUIRE(unnamed.faults.size() == 1);
+  CHECK(unnamed.faults[0].kind == io::Fault::Kind::class_names);
+  CHECK_FALSE(unnamed.faults[0].fatal);
+  CHECK(unnamed.classes == Names{"class_0", "class_1"});
+  put(folder / "labels/train/classes.txt", "cat\ndog\n");
+  put(folder / "labels/val/classes.txt", "dog\ncat\nowl\n");
+  const std::string message = error_of([&] { read_dataset(folder / ""); });
+  CHECK(message.find("labels/train/classes.txt:1: class 0 is 'cat' here and 'dog' in ") != std::string::npos);
+  CHECK(message.find("labels/val/classes.txt: make them agree") != std::string::npos);
+  // LabelImg's list grows while one labels.
+  put(folder / "labels/val/classes.txt", "cat\ndog\nowl\n");
+  const io::Dataset grown = read_dataset(folder / "");
+  CHECK(fault_text(grown) == "class_names classes.txt:0 warning");
+  CHECK(grown.faults.at(0).file == folder / "labels/train/classes.txt");
+  CHECK(grown.classes == Names{"cat", "dog", "owl"});
+  put(folder / "classes.txt", "dog\ncat\n");
+  CHECK(error_of([&] { read_dataset(folder / ""); }).find((folder / "classes.txt").string()) != std::string::npos);
+  // As many as the yaml says, or none.
+  fs::remove(folder / "classes.txt");
+  put(folder / "data.yaml", "train: images/train\nval: images/val\nnc: 2\n");
+  CHECK(read_dataset(folder / "").classes == Names{"class_0", "class_1"});
+}
