@@ -83,7 +83,10 @@ class Session {
       model_ = to_model(*checkpoint_, file.string(), true);
     }
     io::Dataset dataset = options_.data.read();
-    if (checkpoint_) match_classes(dataset, model_.names);
+    if (checkpoint_) {
+      keep_splits(dataset, {"train", options_.valid});
+      match_classes(dataset, model_.names);
+    }
     io::Split train = DataOptions::find(dataset, "train");
     if (!options_.train_list.empty()) io::keep_only(train, options_.train_list);
     const io::Split* valid = dataset.find(options_.valid);
