@@ -146,6 +146,10 @@ RawDataset read_folder(const fs::path& folder, const DatasetOptions& options) {
   if (const YoloLayout yolo = find_yolo_folders(folder); !yolo.sources.empty())
     return read_yolo_folders(folder, yolo, options);
   if (const auto coco = find_single_json(folder); !coco.empty()) return read_coco(folder, coco, options);
+  // Around the data/ that the paths of a CVAT export begin with.
+  if (const fs::path data = only_file(folder / "data", files_in(folder / "data", ".data"), "obj"); !data.empty()) {
+    return read_darknet(data, options);
+  }
   throw Error(
       fmt::format("{}: no dataset found: looked for COCO ({{train,valid,test}}/_annotations.coco.json, "
                   "annotations/*.json, one *.json), YOLO (data.yaml, *.yaml, images/ with labels/, photos with .txt "

@@ -73,7 +73,7 @@ TEST_CASE("dataset yolo: splits named as people write them") {
       "classes = 2\nTrain = data/Train.txt\nValidation = data/Validation.txt\nnames = data/obj.names\n");
   put(folder / "yaml/data.yaml",
       "Train: Train.txt\nValidation: Validation.txt\nval_split: 0.2\nnames: [cat, dog]\npath: .\n");
-  for (const char* where : {"darknet/data", "yaml"}) {
+  for (const char* where : {"darknet/data", "darknet", "yaml"}) {
     const io::Dataset dataset = read_dataset(folder / where);
     CHECK(fault_text(dataset) == "");
     CHECK(photos_text(dataset) == "train 1, valid 1");
