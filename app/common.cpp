@@ -206,6 +206,12 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
   dataset.classes = names;
 }
 
+void keep_splits(io::Dataset& dataset, const std::vector<std::string>& names) {
+  std::erase_if(dataset.splits, [&](const io::Split& split) {
+    return std::find(names.begin(), names.end(), split.name) == names.end();
+  });
+}
+
 std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json& run_config,
                                         const io::Dataset& dataset, const io::Split& split,
                                         const ComputeOptions& compute) {

@@ -100,6 +100,8 @@ DataOptions data_of_run(const nlohmann::json& config);
 
 // Renumbers the classes of a data set as the model has them, by name. Throws Error for a class the model does not know.
 void match_classes(io::Dataset& dataset, const std::vector<std::string>& names);
+// Leaves out all other splits, which may have classes that the model does not know.
+void keep_splits(io::Dataset& dataset, const std::vector<std::string>& names);
 
 // What a run's model finds on the photos of a split, for evaluation: at the size of its training, classes renumbered as
 // the data set has them, by name.

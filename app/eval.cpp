@@ -25,8 +25,10 @@ void run(const EvalFlags& options) {
   Model model = options.model.read();
   options.detection.apply(model.preprocess);
   io::Dataset dataset = options.data.read();
+  DataOptions::find(dataset, options.data.split);
+  keep_splits(dataset, {options.data.split});
   match_classes(dataset, model.names);
-  const io::Split& split = DataOptions::find(dataset, options.data.split);
+  const io::Split& split = dataset.splits.front();
   DetectorOptions detector_options = options.detection.detector(*model.network, options.compute);
   detector_options.threshold = options.floor;
   Detector detector(*model.network, *model.params, model.preprocess, detector_options);

@@ -15,7 +15,7 @@ bool is_picture(const fs::path& file) {
   std::string ending = file.extension().string();
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return ending == ".jpg" || ending == ".jpeg" || ending == ".png" || ending == ".bmp";
+  return ending == ".jpg" || ending == ".jpeg" || ending == ".jfif" || ending == ".png" || ending == ".bmp";
 }
 
 }  // namespace

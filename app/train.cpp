@@ -96,7 +96,10 @@ class Session {
     }
     if (options_.data.data.empty()) throw UsageError("--data is required, or --resume RUN");
     io::Dataset dataset = options_.data.read();
-    if (checkpoint_) match_classes(dataset, model_.names);
+    if (checkpoint_) {
+      keep_splits(dataset, {"train", options_.valid});
+      match_classes(dataset, model_.names);
+    }
     io::Split train = DataOptions::find(dataset, "train");
     if (!options_.train_list.empty()) io::keep_only(train, options_.train_list);
     const io::Split* valid = dataset.find(options_.valid);

@@ -58,34 +58,66 @@ std::vector<CocoSource> find_single_json(const fs::path& folder) {
   return {{split_name(files[0].stem().string()).value_or(split_of_folder(folder)), files[0]}};
 }
 
-bool has_flat_yolo(const fs::path& folder) {
-  const std::vector<fs::path> photos = photos_in(folder, false);
+bool has_flat_yolo(const fs::path& folder, bool recursive) {
+  const std::vector<fs::path> photos = photos_in(folder, recursive);
   return std::any_of(photos.begin(), photos.end(),
                      [](fs::path photo) { return is_file(photo.replace_extension(".txt")); });
 }
 
+bool is_labelled(const fs::path& photo) {
+  const std::vector<fs::path> candidates = label_candidates(photo);
+  return std::any_of(candidates.begin(), candidates.end(), is_file);
+}
+
+// Photos beside the folders of splits, `parts`: train if none of these is that; otherwise nobody knows.
+void add_rest(const fs::path& folder, const std::vector<fs::path>& parts, YoloLayout& layout) {
+  const std::vector<fs::path> rest = photos_in(folder, true, parts);
+  if (rest.empty()) return;
+  const bool known = std::any_of(layout.sources.begin(), layout.sources.end(),
+                                 [](const YoloSource& source) { return source.split == "train"; });
+  const bool labelled = std::any_of(rest.begin(), rest.end(), is_labelled);
+  layout.faults.push_back(
+      {Fault::Kind::unclear_layout, rest.front(), 0,
+       fmt::format("{} photos are in no folder of a split, this is the first: {}", rest.size(),
+                   known ? "left out, as there is a folder of train too; move them into a folder" : "taken as train"),
+       known && labelled});
+  if (!known) layout.sources.push_back({.split = "train", .where = folder, .skip = parts});
+}
+
 // Photos and labels without a data.yaml: images/ and labels/ (with or without splits in them, or below splits), or
 // photos with their .txt beside them.
-std::vector<YoloSource> find_yolo_folders(const fs::path& folder) {
-  std::vector<YoloSource> sources;
+YoloLayout find_yolo_folders(const fs::path& folder) {
+  YoloLayout layout;
+  std::vector<fs::path> parts;
   if (is_folder(folder / "images") && is_folder(folder / "labels")) {
     for (const fs::path& part : folders_in(folder / "images")) {
-      if (const auto split = split_name(part.filename().string())) sources.push_back({*split, part});
+      const auto split = split_name(part.filename().string());
+      if (!split) continue;
+      layout.sources.push_back({*split, part});
+      parts.push_back(part);
     }
-    if (sources.empty()) sources.push_back({split_of_folder(folder), folder / "images"});
-    return sources;
+    if (parts.empty()) {
+      layout.sources.push_back({split_of_folder(folder), folder / "images"});
+    } else {
+      add_rest(folder / "images", parts, layout);
+    }
+    return layout;
   }
   for (const fs::path& part : folders_in(folder)) {
     const std::optional<std::string> split = split_name(part.filename().string());
     if (!split) continue;
-    if (is_folder(part / "images") && is_folder(part / "labels")) {
-      sources.push_back({*split, part / "images"});
-    } else if (has_flat_yolo(part)) {
-      sources.push_back({*split, part});
-    }
+    const bool apart = is_folder(part / "images") && is_folder(part / "labels");
+    if (!apart && !has_flat_yolo(part, true)) continue;
+    layout.sources.push_back({*split, apart ? part / "images" : part});
+    parts.push_back(part);
   }
-  if (sources.empty() && has_flat_yolo(folder)) sources.push_back({split_of_folder(folder), folder});
-  return sources;
+  if (!has_flat_yolo(folder, false)) return layout;
+  if (parts.empty()) {
+    layout.sources.push_back({split_of_folder(folder), folder});
+  } else {
+    add_rest(folder, parts, layout);
+  }
+  return layout;
 }
 
 // The one file of an ending, the preferred one of several, none, or an error that names the choice.
@@ -112,8 +144,13 @@ RawDataset read_folder(const fs::path& folder, const DatasetOptions& options) {
     return read_darknet(data, options);
   }
   if (has_voc(folder)) return read_voc(folder, options);
-  if (const auto yolo = find_yolo_folders(folder); !yolo.empty()) return read_yolo_folders(folder, yolo, options);
+  if (const YoloLayout yolo = find_yolo_folders(folder); !yolo.sources.empty())
+    return read_yolo_folders(folder, yolo, options);
   if (const auto coco = find_single_json(folder); !coco.empty()) return read_coco(folder, coco, options);
+  // Around the data/ that the paths of a CVAT export begin with.
+  if (const fs::path data = only_file(folder / "data", files_in(folder / "data", ".data"), "obj"); !data.empty()) {
+    return read_darknet(data, options);
+  }
   throw Error(
       fmt::format("{}: no dataset found: looked for COCO ({{train,valid,test}}/_annotations.coco.json, "
                   "annotations/*.json, one *.json), YOLO (data.yaml, *.yaml, images/ with labels/, photos with .txt "

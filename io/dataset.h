@@ -44,7 +44,10 @@ struct Fault {
     missing_image,
     unreadable_image,
     missing_label,
+    unclear_layout,
+    class_names,
     bad_line,
+    polygon,
     unknown_class,
     out_of_range,
     empty_box,
@@ -100,6 +103,9 @@ struct DatasetOptions {
 //   photos
 //                      with an EXIF orientation; pixel boxes made for a larger or smaller copy (scaled); repeated
 //                      photos
+//   told (a warning):  a split that a data.yaml or .data names and that is not there; paths and layouts that could be
+//                      read in two ways, and how they were; how many rows of YOLO labels are polygons, whose bounds are
+//                      taken
 // Splits are named train, valid, test whatever the format calls them. Pixel conventions: COCO boxes are [left, top,
 // width, height] with the first pixel spanning 0..1; VOC corners are whole pixels counted from 1, both inside the box,
 // unless one of a set is 0: then all are edges counted from 0. COCO crowds (iscrowd 1) and VOC difficult objects become

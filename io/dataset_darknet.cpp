@@ -28,7 +28,8 @@ std::map<std::string, DataEntry> parse_data(const fs::path& file, std::vector<Fa
     if (line.text.front() == '#' || line.text.front() == ';') continue;
     const std::size_t equals = line.text.find('=');
     if (equals == std::string::npos) throw error_at(file, line.line, "must be 'key = value'");
-    const std::string key(trimmed(std::string_view(line.text).substr(0, equals)));
+    std::string key(trimmed(std::string_view(line.text).substr(0, equals)));
+    if (const auto split = split_of_key(key)) key = *split;
     const std::string value(trimmed(std::string_view(line.text).substr(equals + 1)));
     if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
       const std::optional<std::string> near = did_you_mean(key, kKeys);
@@ -45,30 +46,30 @@ std::map<std::string, DataEntry> parse_data(const fs::path& file, std::vector<Fa
   return entries;
 }
 
-std::vector<std::string> class_names(const fs::path& file, const std::map<std::string, DataEntry>& entries,
-                                     std::span<const fs::path> bases) {
-  const auto count_entry = entries.find("classes");
-  int count = 0;
-  if (count_entry != entries.end()) {
-    const std::optional<int> value = parse_integer(count_entry->second.value);
-    if (!value || *value < 1 || *value > 10000) {
-      throw error_at(file, count_entry->second.line, "'classes' must be the number of classes");
-    }
-    count = *value;
+// `classes`, 0 where it is not given.
+int class_count(const fs::path& file, const std::map<std::string, DataEntry>& entries) {
+  const auto entry = entries.find("classes");
+  if (entry == entries.end()) return 0;
+  const std::optional<int> value = parse_integer(entry->second.value);
+  if (!value || *value < 1 || *value > kMostClasses) {
+    throw error_at(file, entry->second.line, "'classes' must be the number of classes");
   }
-  std::vector<std::string> names;
-  if (const auto entry = entries.find("names"); entry != entries.end()) {
-    const fs::path names_file = resolve(entry->second.value, bases);
-    if (!is_file(names_file)) {
-      throw error_at(file, entry->second.line, fmt::format("no names file '{}'", entry->second.value));
-    }
-    names = read_names(names_file);
-    if (count != 0 && count != static_cast<int>(names.size())) {
-      throw error_at(file, count_entry->second.line,
-                     fmt::format("classes = {}, but {} has {} names", count, names_file.string(), names.size()));
-    }
-  } else {
-    for (int i = 0; i < count; ++i) names.push_back(fmt::format("class_{}", i));
+  return *value;
+}
+
+// What the file `names` says; none where it is not given.
+std::vector<std::string> class_names(const fs::path& file, const std::map<std::string, DataEntry>& entries, int count,
+                                     std::span<const fs::path> bases) {
+  const auto entry = entries.find("names");
+  if (entry == entries.end()) return {};
+  const fs::path names_file = resolve_listed(entry->second.value, bases);
+  if (!is_file(names_file)) {
+    throw error_at(file, entry->second.line, fmt::format("no names file '{}'", entry->second.value));
+  }
+  std::vector<std::string> names = read_names(names_file);
+  if (count != 0 && count != static_cast<int>(names.size())) {
+    throw error_at(file, entries.at("classes").line,
+                   fmt::format("classes = {}, but {} has {} names", count, names_file.string(), names.size()));
   }
   return names;
 }
@@ -77,34 +78,34 @@ std::vector<std::string> class_names(const fs::path& file, const std::map<std::s
 
 // darknet takes paths relative to where it is started. Nobody knows where that was, so they are looked for from the
 // folder of the .data file, from the one above it (data/obj.data naming data/train.txt), and from the current folder,
-// in this order.
+// in this order; lines of a list also from the folder of the list.
 RawDataset read_darknet(const fs::path& data, const DatasetOptions& options) {
   RawDataset raw;
   const fs::path folder = fs::absolute(data).parent_path();
   raw.root = folder;
   raw.format = "darknet";
   const std::map<std::string, DataEntry> entries = parse_data(data, raw.faults);
-  const std::vector<fs::path> bases = {folder, folder.parent_path(), fs::current_path()};
-  raw.classes = class_names(data, entries, bases);
+  const std::vector<fs::path> bases = {folder, folder.parent_path()};
+  const int count = class_count(data, entries);
+  raw.classes = class_names(data, entries, count, bases);
   bool any = false;
+  std::vector<YoloSource> sources;
   for (const char* key : {"train", "valid", "test"}) {
     const auto entry = entries.find(key);
     if (entry == entries.end()) continue;
     any = true;
-    const fs::path list = resolve(entry->second.value, bases);
+    const fs::path list = resolve_listed(entry->second.value, bases);
     if (!is_file(list)) {
       raw.faults.push_back({Fault::Kind::missing_image, data, entry->second.line,
-                            fmt::format("{}: no list of photos '{}'", key, entry->second.value), true});
+                            fmt::format("{}: no list of photos '{}': no such split", key, entry->second.value), false});
       continue;
     }
-    std::vector<fs::path> list_bases = bases;
-    list_bases.push_back(list.parent_path());
-    read_photo_list(list, list_bases, raw.split(key), raw.faults);
+    sources.push_back({key, list, {folder, folder.parent_path(), list.parent_path()}});
   }
   if (!any)
     throw Error(fmt::format("{}: names no list of photos: it needs 'train = ...' or 'valid = ...'", data.string()));
-  for (RawSplit& split : raw.splits) load_yolo_labels(split.images, options);
-  if (raw.classes.empty()) raw.classes = numbered_classes(raw);
+  read_yolo_sources(raw, sources, options);
+  if (raw.classes.empty()) name_classes(raw, count);
   return raw;
 }
 

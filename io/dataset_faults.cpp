@@ -26,8 +26,14 @@ const char* name_of(Fault::Kind kind) {
       return "unreadable_image";
     case Fault::Kind::missing_label:
       return "missing_label";
+    case Fault::Kind::unclear_layout:
+      return "unclear_layout";
+    case Fault::Kind::class_names:
+      return "class_names";
     case Fault::Kind::bad_line:
       return "bad_line";
+    case Fault::Kind::polygon:
+      return "polygon";
     case Fault::Kind::unknown_class:
       return "unknown_class";
     case Fault::Kind::out_of_range:

@@ -131,29 +131,65 @@ std::optional<std::string> split_name(std::string_view name) {
   return *found.begin();
 }
 
+std::optional<std::string> split_of_key(std::string_view key) {
+  const bool word = std::all_of(key.begin(), key.end(), [](unsigned char c) { return std::isalnum(c); });
+  return word ? split_name(key) : std::nullopt;
+}
+
 // Also endings that cannot be decoded: better an unreadable_image than a photo that silently is not there.
 bool is_photo(const fs::path& file) {
-  static const std::set<std::string> kEndings = {".jpg", ".jpeg", ".png", ".bmp",  ".ppm", ".pgm",  ".pnm",
-                                                 ".tga", ".gif",  ".psd", ".webp", ".tif", ".tiff", ".heic"};
+  static const std::set<std::string> kEndings = {".jpg", ".jpeg", ".jfif", ".jpe", ".avif", ".jxl",
+                                                 ".png", ".bmp",  ".ppm",  ".pgm", ".pnm",  ".tga",
+                                                 ".gif", ".psd",  ".webp", ".tif", ".tiff", ".heic"};
   return kEndings.contains(lower(file.extension().string()));
 }
 
-std::vector<fs::path> photos_in(const fs::path& folder, bool recursive) {
+std::vector<fs::path> folders_below(const fs::path& folder, std::span<const fs::path> skip) {
   std::error_code error;
+  std::set<fs::path> known;  // by their true names, as links may lead in circles
+  for (const fs::path& other : skip) known.insert(fs::canonical(other, error));
+  // What a link up to a folder above leads to is not below.
+  for (fs::path above = fs::canonical(folder, error).parent_path(); known.insert(above).second;) {
+    above = above.parent_path();
+  }
+  std::vector<fs::path> found, links = {folder};
+  for (std::size_t i = 0; i < links.size(); ++i) {  // links last, so that a photo keeps its own place where it has one
+    std::vector<fs::path> open = {links[i]};
+    while (!open.empty()) {
+      const fs::path next = std::move(open.back());
+      open.pop_back();
+      const fs::path real = fs::canonical(next, error);
+      if (error || !known.insert(real).second) continue;
+      found.push_back(next);
+      for (const fs::path& part : folders_in(next)) (fs::is_symlink(part, error) ? links : open).push_back(part);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::vector<fs::path> photos_in(const fs::path& folder, bool recursive, std::span<const fs::path> skip) {
   const auto wanted = [](const fs::directory_entry& entry) {
     std::error_code ignored;
     return is_photo(entry.path()) && entry.is_regular_file(ignored);
   };
+  std::error_code error;
   if (!recursive) return collect(fs::directory_iterator(folder, error), wanted);
-  return collect(fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied, error),
-                 wanted);
+  std::vector<fs::path> photos;
+  for (const fs::path& part : folders_below(folder, skip)) {
+    const std::vector<fs::path> found = collect(fs::directory_iterator(part, error), wanted);
+    photos.insert(photos.end(), found.begin(), found.end());
+  }
+  std::sort(photos.begin(), photos.end());
+  return photos;
 }
 
 std::vector<fs::path> files_in(const fs::path& folder, std::string_view ending) {
   std::error_code error;
   return collect(fs::directory_iterator(folder, error), [ending](const fs::directory_entry& entry) {
     std::error_code ignored;
-    return lower(entry.path().extension().string()) == ending && entry.is_regular_file(ignored);
+    const bool wanted = ending.empty() || lower(entry.path().extension().string()) == ending;
+    return wanted && entry.is_regular_file(ignored);
   });
 }
 
@@ -191,6 +227,20 @@ fs::path resolve(const std::string& path, std::span<const fs::path> bases) {
   return {};
 }
 
+fs::path resolve_exported(const std::string& path, std::span<const fs::path> bases) {
+  const fs::path found = resolve(path, bases);
+  if (!found.empty()) return found;
+  for (const std::string_view prefix : {"data/", "./data/", "data\\"}) {
+    if (path.starts_with(prefix)) return resolve(path.substr(prefix.size()), bases);
+  }
+  return {};
+}
+
+fs::path resolve_listed(const std::string& path, std::span<const fs::path> bases) {
+  const fs::path found = resolve_exported(path, bases);
+  return found.empty() ? resolve(path, std::vector<fs::path>{fs::current_path()}) : found;
+}
+
 std::vector<std::string> read_names(const fs::path& file) {
   std::vector<std::string> names;
   std::unordered_map<std::string, int> lines;
@@ -210,8 +260,8 @@ std::vector<std::string> read_names(const fs::path& file) {
 }
 
 fs::path find_names(const fs::path& folder) {
-  static constexpr std::array<const char*, 5> kUsual = {"classes.txt", "names.txt", "labels.txt", "obj.names",
-                                                        "labels/classes.txt"};
+  static constexpr std::array<const char*, 6> kUsual = {"classes.txt",     "names.txt", "labels.txt",
+                                                        "_darknet.labels", "obj.names", "labels/classes.txt"};
   for (const char* name : kUsual) {
     if (is_file(folder / name)) return folder / name;
   }

@@ -36,6 +36,8 @@ struct RawImage {
   bool pixels = false;           // unit of the boxes
   bool dropped = false;          // left out; a fault says why
   bool repeated = false;         // a photo of another split with the same labels: its faults are listed there
+  int polygons = 0;              // rows of `labels` of which the bounds were taken
+  int polygon_line = 0;          // the first of them
   std::vector<RawBox> boxes;
   std::vector<Fault> faults;
   std::vector<RawBox> ignored = {};  // become IgnoredRegions
@@ -49,6 +51,7 @@ struct RawSplit {
 struct RawDataset {
   std::filesystem::path root;
   std::string format;
+  bool keypoints = false;  // YOLO rows go on after the box: they are no polygons
   std::vector<std::string> classes;
   std::vector<RawSplit> splits;
   std::vector<Fault> faults;
@@ -69,10 +72,16 @@ RawDataset read_yolo_yaml(const std::filesystem::path& yaml, const DatasetOption
 
 struct YoloSource {
   std::string split;
-  std::filesystem::path where;  // a folder of photos or a list of them
+  std::filesystem::path where;                    // a folder of photos or a list of them
+  std::vector<std::filesystem::path> bases = {};  // what the lines of a list are relative to
+  std::vector<std::filesystem::path> skip = {};   // folders below that are of other splits
 };
-// Without a data.yaml: class names come from a names file in `root`, or are class_0, class_1, ...
-RawDataset read_yolo_folders(const std::filesystem::path& root, const std::vector<YoloSource>& sources,
+struct YoloLayout {
+  std::vector<YoloSource> sources;
+  std::vector<Fault> faults;
+};
+// Without a data.yaml: names of classes are looked for (name_classes).
+RawDataset read_yolo_folders(const std::filesystem::path& root, const YoloLayout& layout,
                              const DatasetOptions& options);
 
 RawDataset read_darknet(const std::filesystem::path& data, const DatasetOptions& options);
@@ -98,18 +107,21 @@ void find_equal_photos(const std::vector<Split>& splits, std::vector<Fault>& fau
 
 // --- YOLO label text, also darknet's ---
 
-// Fills image.boxes from the lines `class x y w h`; faulty lines become faults.
-void parse_yolo_labels(std::string_view text, RawImage& image);
+inline constexpr int kMostClasses = 10000;  // a larger class number is a mistake, not a class
+// Fills image.boxes from the lines `class x y w h`, or, unless `keypoints`, `class x1 y1 x2 y2 x3 y3 ...`: a polygon,
+// of which the bounds are the box. Faulty lines become faults.
+void parse_yolo_labels(std::string_view text, bool keypoints, RawImage& image);
 // Finds the label file of each photo (label_candidates) and parses it.
-void load_yolo_labels(std::vector<RawImage>& images, const DatasetOptions& options);
+void load_yolo_labels(RawDataset& raw, const DatasetOptions& options);
 // Where labels of a photo may lie, in the order of search: beside it, then in labels/ in place of images/ or
 // JPEGImages/.
 std::vector<std::filesystem::path> label_candidates(const std::filesystem::path& photo);
-// A list of photos, one path per line, relative to one of `bases`. Lines without a photo become faults.
-void read_photo_list(const std::filesystem::path& list, std::span<const std::filesystem::path> bases, RawSplit& split,
-                     std::vector<Fault>& faults);
-// "class_0" ... for all class numbers that occur.
-std::vector<std::string> numbered_classes(const RawDataset& raw);
+// Photos of folders and lists with their labels.
+void read_yolo_sources(RawDataset& raw, std::span<const YoloSource> sources, const DatasetOptions& options);
+// Names from files in the root, in folders of photos and of labels; class_0, class_1, ... where there are none that
+// fit, which is told. `count`: of the classes, 0: as many as labels use. Throws Error for files that contradict each
+// other.
+void name_classes(RawDataset& raw, int count = 0);
 
 // --- files and text ---
 
@@ -127,14 +139,26 @@ std::optional<int> parse_integer(std::string_view text);
 
 // train, valid or test for all the ways these are written (val2017, Validation, instances_train, ...).
 std::optional<std::string> split_name(std::string_view name);
+// The same for a key of a data.yaml or .data: a word alone, as others ("val_split") are keys of other tools.
+std::optional<std::string> split_of_key(std::string_view key);
 bool is_photo(const std::filesystem::path& file);
-std::vector<std::filesystem::path> photos_in(const std::filesystem::path& folder, bool recursive);
-std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder, std::string_view ending);
+// Recursive: also what links to folders lead to, but for `skip` and what lies below it.
+std::vector<std::filesystem::path> photos_in(const std::filesystem::path& folder, bool recursive,
+                                             std::span<const std::filesystem::path> skip = {});
+// The folder and all below it, each once whatever links lead to it; not `skip` and what lies below it.
+std::vector<std::filesystem::path> folders_below(const std::filesystem::path& folder,
+                                                 std::span<const std::filesystem::path> skip = {});
+// All files where no ending is given.
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder, std::string_view ending = {});
 std::vector<std::filesystem::path> folders_in(const std::filesystem::path& folder);
 bool is_file(const std::filesystem::path& file);
 bool is_folder(const std::filesystem::path& folder);
 // The first of base / path that exists; an empty path when none does. Windows separators are understood.
 std::filesystem::path resolve(const std::string& path, std::span<const std::filesystem::path> bases);
+// As resolve, then without a leading data/: CVAT names files by a folder that its archives do not have.
+std::filesystem::path resolve_exported(const std::string& path, std::span<const std::filesystem::path> bases);
+// As resolve_exported, and last from the current folder, which is all that darknet looks at.
+std::filesystem::path resolve_listed(const std::string& path, std::span<const std::filesystem::path> bases);
 // A names file: one class per line; trailing blank lines are ignored, blank lines inside and repeated names are errors.
 std::vector<std::string> read_names(const std::filesystem::path& file);
 // classes.txt, *.names, ... in a folder; empty when there is none.

@@ -1,13 +1,12 @@
-// YOLO text labels: one .txt per photo with lines `class x y w h` (centre and size, 0..1), and data.yaml.
-// darknet reads labels as a stream of numbers, so that one column too many silently shifts every later row; here a line
-// is a line, with exactly five fields (darknet.md 8.6).
+// YOLO text labels: one .txt per photo with lines `class x y w h` (centre and size, 0..1), or polygons, whose bounds
+// are the boxes. darknet reads labels as a stream of numbers, so that one column too many silently shifts every later
+// row; here a line is a line, and has exactly five fields or is a whole polygon (darknet.md 8.6).
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
-#include <yaml-cpp/yaml.h>
 
-#include "io/cfg.h"
 #include "io/dataset_internal.h"
 
 namespace rook::io::detail {
@@ -16,218 +15,220 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kMostClasses = 10000;  // a larger class number is a mistake, not a class
+constexpr double kOutside = .01;  // of a polygon's points, as in Ultralytics; what is farther out is no polygon
 
-// One line of labels, or what is wrong with it.
-std::string parse_label_line(std::string_view line, RawBox& box) {
-  const std::vector<std::string_view> fields = fields_of(line);
-  if (fields.size() != 5) {
-    const char* hint = fields.size() == 6                            ? " (a sixth: a score or a track number?)"
-                       : fields.size() > 6 && fields.size() % 2 == 1 ? " (a polygon? convert it to a box)"
-                                                                     : "";
-    return fmt::format("{} fields{}, must be five: class x y width height", fields.size(), hint);
-  }
-  const std::optional<int> cls = parse_integer(fields[0]);
-  if (!cls) return fmt::format("class '{}' is not a whole number", fields[0]);
-  box.cls = *cls;
-  double* const values[] = {&box.x, &box.y, &box.w, &box.h};
-  for (int i = 0; i < 4; ++i) {
-    const std::string_view field = fields[static_cast<std::size_t>(i) + 1];
-    const std::optional<double> value = parse_number(field);
-    if (!value) return fmt::format("'{}' is not a number", field);
-    *values[i] = *value;
-  }
-  return {};
+bool may_be_polygon(const std::vector<std::string_view>& fields) {
+  if (fields.size() < 7 || fields.size() % 2 == 0) return false;
+  // Trackers write the score and the number of the track after the box. Numbers from 2 are no coordinates, 1 could be.
+  const auto whole = std::count_if(fields.begin() + 1, fields.end(), parse_integer);
+  return !(fields.size() == 7 && whole == 1 && fields[6] == "1");
 }
 
-struct DataYaml {
-  std::vector<std::string> names;
-  int classes = 0;  // nc, 0 when not given
-  struct Entry {
-    std::string split, text;
-    int line;
-  };
-  std::vector<Entry> entries;
-  std::string path;
-  std::vector<Fault> faults;
-};
-
-int line_of(const YAML::Node& node) {
-  return std::max(0, node.Mark().line) + 1;
+std::string wrong_count(const std::vector<std::string_view>& fields, bool keypoints) {
+  const char* hint = fields.size() == 6               ? " (a sixth: a score or a track?)"
+                     : fields.size() > 6 && keypoints ? " (key points are not read)"
+                     : fields.size() == 7             ? " (a score and a track?)"
+                                                      : "";
+  return fmt::format("{} fields{}, must be five: class x y width height", fields.size(), hint);
 }
 
-std::string text_of(const fs::path& file, const YAML::Node& node, const std::string& key) {
-  if (!node.IsScalar() || trimmed(node.Scalar()).empty()) {
-    throw error_at(file, line_of(node), fmt::format("'{}' must be a text", key));
+// The bounds of a polygon; false when it is none.
+bool to_bounds(std::span<const double> points, RawBox& box) {
+  double low[2] = {2, 2}, high[2] = {-2, -2};
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (!(points[i] >= -kOutside && points[i] <= 1 + kOutside)) return false;
+    low[i % 2] = std::min(low[i % 2], points[i]);
+    high[i % 2] = std::max(high[i % 2], points[i]);
   }
-  return std::string(trimmed(node.Scalar()));
-}
-
-std::vector<std::string> parse_yaml_names(const fs::path& file, const YAML::Node& node) {
-  std::vector<std::string> names;
-  if (node.IsSequence()) {
-    for (const YAML::Node& name : node) names.push_back(text_of(file, name, "names"));
-  } else if (node.IsMap()) {
-    names.resize(node.size());
-    for (const auto& entry : node) {
-      const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
-      const std::optional<int> id = parse_integer(trimmed(key));
-      if (!id || *id < 0 || *id >= static_cast<int>(names.size())) {
-        throw error_at(
-            file, line_of(entry.first),
-            fmt::format("class number '{}': {} names are numbered 0 to {}", key, names.size(), names.size() - 1));
-      }
-      names[static_cast<std::size_t>(*id)] = text_of(file, entry.second, "names");
-    }
-  } else {
-    throw error_at(file, line_of(node), "'names' must be a list, or a map of numbers to names");
-  }
-  std::set<std::string> seen;
-  for (const std::string& name : names) {
-    if (name.empty() || !seen.insert(name).second) {
-      throw error_at(file, line_of(node), fmt::format("class '{}' is named twice, or a number is", name));
-    }
-  }
-  if (names.empty()) throw error_at(file, line_of(node), "'names' is empty");
-  return names;
-}
-
-// Other tools keep keys of their own in the file, so only those that look like a slip are worth a word.
-void check_unknown_key(const fs::path& file, const std::string& key, int line, DataYaml& data) {
-  const std::optional<std::string> meant = did_you_mean(key, {"train", "val", "valid", "test", "names", "nc", "path"});
-  if (!meant) return;
-  data.faults.push_back({Fault::Kind::bad_line, file, line,
-                         fmt::format("unknown key '{}' is ignored: did you mean '{}'?", key, *meant), false});
-}
-
-// False for a key it does not know.
-bool parse_yaml_entry(const fs::path& file, const std::string& key, const YAML::Node& value, DataYaml& data) {
-  if (key == "names") {
-    data.names = parse_yaml_names(file, value);
-  } else if (key == "nc") {
-    const std::optional<int> count = value.IsScalar() ? parse_integer(trimmed(value.Scalar())) : std::nullopt;
-    if (!count || *count < 1 || *count > kMostClasses) {
-      throw error_at(file, line_of(value), "'nc' must be the number of classes");
-    }
-    data.classes = *count;
-  } else if (key == "path") {
-    if (!value.IsNull()) data.path = text_of(file, value, key);
-  } else if (key == "train" || key == "val" || key == "valid" || key == "validation" || key == "test") {
-    const std::string split = *split_name(key);
-    if (value.IsNull()) return true;
-    if (value.IsSequence()) {
-      for (const YAML::Node& part : value) data.entries.push_back({split, text_of(file, part, key), line_of(part)});
-    } else {
-      data.entries.push_back({split, text_of(file, value, key), line_of(value)});
-    }
-  } else {
-    return false;
-  }
+  box.x = (low[0] + high[0]) / 2;
+  box.y = (low[1] + high[1]) / 2;
+  box.w = high[0] - low[0];
+  box.h = high[1] - low[1];
   return true;
 }
 
-DataYaml parse_yaml(const fs::path& file) {
-  DataYaml data;
-  const std::string text = read_text(file);
-  try {
-    const YAML::Node root = YAML::Load(text);
-    if (!root.IsMap()) throw error_at(file, 1, "not a data.yaml: it must have lines 'train: ...', 'names: ...'");
-    std::set<std::string> keys;
-    for (const auto& entry : root) {
-      const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
-      if (!keys.insert(key).second) {
-        throw error_at(file, line_of(entry.first), fmt::format("'{}' stands here a second time", key));
-      }
-      if (!parse_yaml_entry(file, key, entry.second, data)) check_unknown_key(file, key, line_of(entry.first), data);
-    }
-    if (!data.names.empty() && data.classes != 0 && data.classes != static_cast<int>(data.names.size())) {
-      throw error_at(file, line_of(root["nc"]),
-                     fmt::format("nc is {}, but there are {} names", data.classes, data.names.size()));
-    }
-  } catch (const YAML::Exception& error) {
-    throw error_at(file, std::max(0, error.mark.line) + 1, "not valid YAML: " + error.msg);
+struct LabelLine {
+  RawBox box = {};
+  bool polygon = false;
+  std::string wrong = {};  // empty: nothing
+};
+
+LabelLine parse_label_line(std::string_view text, bool keypoints) {
+  LabelLine line;
+  const std::vector<std::string_view> fields = fields_of(text);
+  line.polygon = !keypoints && may_be_polygon(fields);
+  if (fields.size() != 5 && !line.polygon) return {.wrong = wrong_count(fields, keypoints)};
+  const std::optional<int> cls = parse_integer(fields[0]);
+  if (!cls) return {.wrong = fmt::format("class '{}' is not a whole number", fields[0])};
+  line.box.cls = *cls;
+  std::vector<double> values;
+  for (const std::string_view field : std::span(fields).subspan(1)) {
+    const std::optional<double> value = parse_number(field);
+    if (!value) return {.wrong = fmt::format("'{}' is not a number", field)};
+    values.push_back(*value);
   }
-  if (data.entries.empty()) throw error_at(file, 1, "no photos named: it needs 'train:', 'val:' or 'test:'");
-  return data;
+  if (!line.polygon) {
+    line.box = {.x = values[0], .y = values[1], .w = values[2], .h = values[3], .cls = *cls};
+  } else if (!to_bounds(values, line.box)) {
+    line.wrong = fmt::format("{} fields: neither a box (class x y width height) nor a polygon (points from 0 to 1)",
+                             fields.size());
+  }
+  return line;
 }
 
-// Relative to `path:`, and to the yaml. Roboflow writes ../train/images for what lies beside the yaml.
-fs::path resolve_entry(const DataYaml& data, const std::string& text, const fs::path& folder) {
-  std::vector<fs::path> bases;
-  if (!data.path.empty()) bases.push_back(folder / data.path);
-  bases.push_back(folder);
-  const fs::path found = resolve(text, bases);
-  if (!found.empty() || !text.starts_with("../")) return found;
-  return resolve(text.substr(3), bases);
+bool holds_labels(const fs::path& file) {
+  try {
+    const std::vector<TextLine> lines = read_lines(file);
+    return !lines.empty() && parse_label_line(lines.front().text, false).wrong.empty();
+  } catch (const Error&) {
+    return false;
+  }
 }
 
-void add_folder(const fs::path& folder, RawSplit& split, std::vector<Fault>& faults) {
-  std::set<fs::path> label_folders;
+// Where labels may lie, and the folders of their photos.
+using LabelFolders = std::map<fs::path, std::set<fs::path>>;
+
+// Files in the folders of photos that have the stem of labels, but are no photos, by their stems.
+std::map<fs::path, fs::path> other_files(const std::set<fs::path>& homes) {
+  std::map<fs::path, fs::path> others;
+  for (const fs::path& home : homes) {
+    for (const fs::path& file : files_in(home)) {
+      if (file.extension() != ".txt") others.emplace(file.stem(), file);
+    }
+  }
+  return others;
+}
+
+// Labels whose photo is missing or of a kind that is not read.
+void find_orphans(const LabelFolders& folders, const std::set<fs::path>& expected, std::vector<Fault>& faults) {
+  for (const auto& [folder, homes] : folders) {
+    std::vector<fs::path> orphans;
+    for (const fs::path& file : files_in(folder, ".txt")) {
+      if (expected.contains(file) || file.filename() == "classes.txt") continue;
+      // Beside photos there may be lists of them, a README and other texts.
+      if (!homes.contains(folder) || holds_labels(file)) orphans.push_back(file);
+    }
+    if (orphans.empty()) continue;
+    const std::map<fs::path, fs::path> others = other_files(homes);
+    for (const fs::path& file : orphans) {
+      const auto other = others.find(file.stem());
+      const std::string hint =
+          other == others.end() ? "" : fmt::format(": {} is not read as one", other->second.string());
+      faults.push_back({Fault::Kind::missing_image, file, 0, "labels without a photo" + hint, true});
+    }
+  }
+}
+
+void add_folder(const YoloSource& source, RawSplit& split, std::vector<Fault>& faults) {
+  LabelFolders folders;
   std::set<fs::path> expected;
-  for (const fs::path& photo : photos_in(folder, true)) {
+  for (const fs::path& photo : photos_in(source.where, true, source.skip)) {
+    for (const fs::path& candidate : label_candidates(photo)) {
+      expected.insert(candidate);
+      folders[candidate.parent_path()].insert(photo.parent_path());
+    }
     RawImage image;
     image.file = photo;
     split.images.push_back(std::move(image));
-    const std::vector<fs::path> candidates = label_candidates(photo);
-    for (std::size_t i = 1; i < candidates.size(); ++i) {
-      expected.insert(candidates[i]);
-      label_folders.insert(candidates[i].parent_path());
-    }
   }
-  for (const fs::path& labels : label_folders) {
-    for (const fs::path& file : files_in(labels, ".txt")) {
-      if (expected.contains(file) || file.filename() == "classes.txt") continue;
-      faults.push_back({Fault::Kind::missing_image, file, 0, "labels without a photo", true});
+  // Labels may be in folders that have no photo at all.
+  const auto apart = [](const fs::path& folder) {
+    std::vector<fs::path> labels = label_candidates(folder / "photo");
+    labels.erase(labels.begin());
+    for (fs::path& file : labels) file = file.parent_path();
+    return labels;
+  };
+  std::vector<fs::path> skip;
+  for (const fs::path& folder : source.skip) {
+    const std::vector<fs::path> labels = apart(folder);
+    skip.insert(skip.end(), labels.begin(), labels.end());
+  }
+  for (const fs::path& labels : apart(source.where)) {
+    for (const fs::path& folder : folders_below(labels, skip)) folders.try_emplace(folder);
+  }
+  find_orphans(folders, expected, faults);
+}
+
+// A list of photos, one path per line. Lines without a photo become faults.
+void read_photo_list(const YoloSource& source, RawSplit& split, std::vector<Fault>& faults) {
+  for (const TextLine& line : read_lines(source.where)) {
+    RawImage image;
+    image.file = resolve_listed(line.text, source.bases);
+    if (!is_file(image.file)) {
+      faults.push_back(
+          {Fault::Kind::missing_image, source.where, line.line, fmt::format("no photo '{}'", line.text), true});
+      continue;
     }
+    split.images.push_back(std::move(image));
   }
 }
 
-void add_source(const fs::path& where, std::span<const fs::path> bases, RawSplit& split, std::vector<Fault>& faults) {
-  if (is_folder(where)) {
-    add_folder(where, split, faults);
-  } else {
-    read_photo_list(where, bases, split, faults);
+// Labels of one photo, from the first file there is.
+void load_labels(RawImage& image, bool keypoints, const DatasetOptions& options) {
+  const std::vector<fs::path> candidates = label_candidates(image.file);
+  const auto found = std::find_if(candidates.begin(), candidates.end(), is_file);
+  if (found == candidates.end()) {
+    image.labels = candidates.back();
+    if (options.missing_label_is_negative) return;
+    image.dropped = true;
+    image.faults.push_back(
+        {Fault::Kind::missing_label, image.file, 0,
+         fmt::format("no labels at {} (an empty file says: nothing to see)", candidates.back().string()), true});
+    return;
+  }
+  image.labels = *found;
+  try {
+    parse_yolo_labels(read_text(*found), keypoints, image);
+  } catch (const Error&) {
+    image.dropped = true;
+    image.faults.push_back({Fault::Kind::missing_label, *found, 0, "cannot be read", true});
   }
 }
 
-// Folders named for two splits are read twice, their faults told once.
-class SourceReader {
- public:
-  explicit SourceReader(RawDataset& raw) : raw_(raw) {}
-  void add(const std::string& split, const fs::path& where, std::span<const fs::path> bases) {
-    std::vector<Fault> faults;
-    add_source(where, bases, raw_.split(split), faults);
-    if (seen_.insert(where).second) raw_.faults.insert(raw_.faults.end(), faults.begin(), faults.end());
+// One fault says how many there are: they are as good as boxes, but not all that was drawn.
+void tell_polygons(RawDataset& raw) {
+  std::set<fs::path> files;  // a photo may be of two splits
+  int count = 0;
+  Fault fault{.kind = Fault::Kind::polygon, .file = {}, .message = {}};
+  for (const RawSplit& split : raw.splits) {
+    for (const RawImage& image : split.images) {
+      if (image.polygons == 0 || !files.insert(image.labels).second) continue;
+      if (count == 0) {
+        fault.file = image.labels;
+        fault.line = image.polygon_line;
+      }
+      count += image.polygons;
+    }
   }
-
- private:
-  RawDataset& raw_;
-  std::set<fs::path> seen_;
-};
-
-void load_all(RawDataset& raw, const DatasetOptions& options) {
-  for (RawSplit& split : raw.splits) load_yolo_labels(split.images, options);
+  if (count == 0) return;
+  fault.message = fmt::format(
+      "{} rows are polygons (class x1 y1 x2 y2 ...), this is the first: the boxes around them "
+      "are taken",
+      count);
+  raw.faults.push_back(std::move(fault));
 }
 
 }  // namespace
 
-void parse_yolo_labels(std::string_view text, RawImage& image) {
+void parse_yolo_labels(std::string_view text, bool keypoints, RawImage& image) {
   int number = 0;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = trimmed(text.substr(begin, end - begin));
+    const std::string_view row = trimmed(text.substr(begin, end - begin));
     begin = end + 1;
     ++number;
-    if (line.empty()) continue;
-    RawBox box{.line = number};
-    const std::string wrong = parse_label_line(line, box);
-    if (!wrong.empty()) {
-      image.faults.push_back({Fault::Kind::bad_line, image.labels, number, wrong, true});
-    } else if (box.cls < 0 || box.cls >= kMostClasses) {
+    if (row.empty()) continue;
+    LabelLine line = parse_label_line(row, keypoints);
+    const int cls = line.box.cls;
+    if (!line.wrong.empty()) {
+      image.faults.push_back({Fault::Kind::bad_line, image.labels, number, line.wrong, true});
+    } else if (cls < 0 || cls >= kMostClasses) {
       image.faults.push_back(
-          {Fault::Kind::unknown_class, image.labels, number, fmt::format("there is no class {}", box.cls), true});
+          {Fault::Kind::unknown_class, image.labels, number, fmt::format("there is no class {}", cls), true});
     } else {
-      image.boxes.push_back(box);
+      line.box.line = number;
+      image.boxes.push_back(line.box);
+      if (line.polygon && image.polygons++ == 0) image.polygon_line = number;
     }
   }
 }
@@ -246,99 +247,38 @@ std::vector<fs::path> label_candidates(const fs::path& photo) {
   return candidates;
 }
 
-void load_yolo_labels(std::vector<RawImage>& images, const DatasetOptions& options) {
-  parallel_for(images.size(), [&](std::size_t i) {
-    RawImage& image = images[i];
-    if (image.dropped) return;
-    const std::vector<fs::path> candidates = label_candidates(image.file);
-    const auto found = std::find_if(candidates.begin(), candidates.end(), is_file);
-    if (found == candidates.end()) {
-      image.labels = candidates.back();
-      if (options.missing_label_is_negative) return;
-      image.dropped = true;
-      image.faults.push_back(
-          {Fault::Kind::missing_label, image.file, 0,
-           fmt::format("no labels at {} (an empty file says: nothing to see)", candidates.back().string()), true});
-      return;
-    }
-    image.labels = *found;
-    try {
-      parse_yolo_labels(read_text(*found), image);
-    } catch (const Error&) {
-      image.dropped = true;
-      image.faults.push_back({Fault::Kind::missing_label, *found, 0, "cannot be read", true});
-    }
-  });
+void load_yolo_labels(RawDataset& raw, const DatasetOptions& options) {
+  for (RawSplit& split : raw.splits) {
+    parallel_for(split.images.size(), [&](std::size_t i) {
+      if (!split.images[i].dropped) load_labels(split.images[i], raw.keypoints, options);
+    });
+  }
+  tell_polygons(raw);
 }
 
-void read_photo_list(const fs::path& list, std::span<const fs::path> bases, RawSplit& split,
-                     std::vector<Fault>& faults) {
-  for (const TextLine& line : read_lines(list)) {
-    RawImage image;
-    image.file = resolve(line.text, bases);
-    if (!is_file(image.file)) {
-      faults.push_back({Fault::Kind::missing_image, list, line.line, fmt::format("no photo '{}'", line.text), true});
-      continue;
+void read_yolo_sources(RawDataset& raw, std::span<const YoloSource> sources, const DatasetOptions& options) {
+  std::set<fs::path> seen;
+  for (const YoloSource& source : sources) {
+    std::vector<Fault> faults;
+    RawSplit& split = raw.split(source.split);
+    if (is_folder(source.where)) {
+      add_folder(source, split, faults);
+    } else {
+      read_photo_list(source, split, faults);
     }
-    split.images.push_back(std::move(image));
+    // What is named for two splits is read twice, its faults told once.
+    if (seen.insert(source.where).second) raw.faults.insert(raw.faults.end(), faults.begin(), faults.end());
   }
+  load_yolo_labels(raw, options);
 }
 
-std::vector<std::string> numbered_classes(const RawDataset& raw) {
-  int count = 0;
-  for (const RawSplit& split : raw.splits) {
-    for (const RawImage& image : split.images) {
-      for (const RawBox& box : image.boxes) count = std::max(count, box.cls + 1);
-    }
-  }
-  std::vector<std::string> names;
-  for (int i = 0; i < count; ++i) names.push_back(fmt::format("class_{}", i));
-  return names;
-}
-
-RawDataset read_yolo_yaml(const fs::path& yaml, const DatasetOptions& options) {
-  const DataYaml data = parse_yaml(yaml);
-  const fs::path folder = fs::absolute(yaml).parent_path();
-  RawDataset raw;
-  raw.root = folder;
-  raw.format = "yolo";
-  raw.faults = data.faults;
-  SourceReader reader(raw);
-  for (const DataYaml::Entry& entry : data.entries) {
-    const fs::path where = resolve_entry(data, entry.text, folder);
-    if (where.empty()) {
-      raw.faults.push_back({Fault::Kind::missing_image, yaml, entry.line,
-                            fmt::format("{}: no folder or list of photos '{}'", entry.split, entry.text), true});
-      continue;
-    }
-    const std::vector<fs::path> bases = {where.parent_path(), folder / data.path, folder, fs::current_path()};
-    reader.add(entry.split, where, bases);
-  }
-  load_all(raw, options);
-  const fs::path names = find_names(folder);
-  if (!data.names.empty()) {
-    raw.classes = data.names;
-  } else if (data.classes > 0) {
-    for (int i = 0; i < data.classes; ++i) raw.classes.push_back(fmt::format("class_{}", i));
-  } else {
-    raw.classes = names.empty() ? numbered_classes(raw) : read_names(names);
-  }
-  return raw;
-}
-
-RawDataset read_yolo_folders(const fs::path& root, const std::vector<YoloSource>& sources,
-                             const DatasetOptions& options) {
+RawDataset read_yolo_folders(const fs::path& root, const YoloLayout& layout, const DatasetOptions& options) {
   RawDataset raw;
   raw.root = root;
   raw.format = "yolo";
-  SourceReader reader(raw);
-  for (const YoloSource& source : sources) {
-    const std::vector<fs::path> bases = {source.where.parent_path(), root};
-    reader.add(source.split, source.where, bases);
-  }
-  load_all(raw, options);
-  const fs::path names = find_names(root);
-  raw.classes = names.empty() ? numbered_classes(raw) : read_names(names);
+  raw.faults = layout.faults;
+  read_yolo_sources(raw, layout.sources, options);
+  name_classes(raw);
   return raw;
 }
 

@@ -145,6 +145,29 @@ TEST_CASE("rook eval: fields") {
   CHECK(std::abs(same["map50"].get<double>() - best) <= 1e-6);
 }
 
+TEST_CASE("rook eval: classes count that are in the split evaluated") {
+  const TempFolder folder;
+  const fs::path data = folder / "set";
+  for (const char* split : {"train", "test"}) {
+    write_photos(data / split / "images", 2, 64);
+    for (const char* photo : {"photo-0.txt", "photo-1.txt"}) {
+      fs::create_directories(data / split / "labels");
+      append_text(data / split / "labels" / photo, "0 0.5 0.5 0.2 0.2\n");
+    }
+  }
+  append_text(data / "train/labels/photo-1.txt", "1 0.5 0.5 0.2 0.3\n");
+  append_text(data / "data.yaml", "train: train/images\ntest: test/images\nnames: [red, bird]\n");
+  const Words eval{"eval", "--model", tiny_run().run.string(), "--data", data.string(), "--split"};
+  const auto with = [&](const char* split) {
+    Words words = eval;
+    words.push_back(split);
+    return words;
+  };
+  CHECK(shows(output_of(with("test")), "2 photos in"));
+  CHECK(shows(run_program(with("train")).err, "class 'bird' is not known to the model"));
+  CHECK(shows(run_program(with("valid")).err, "has no split 'valid'; there are: train, test"));
+}
+
 TEST_CASE("rook inspect: fields") {
   const nlohmann::json inside = json_of({"inspect", "--model", "rook-nano", "--size", "64", "--runs", "1"});
   CHECK(keys_of(inside) == Keys{"network", "width", "height", "classes", "layers", "parameters", "floats", "bflops",

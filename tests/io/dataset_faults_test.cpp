@@ -42,7 +42,18 @@ TEST_CASE("dataset faults: lines of YOLO labels") {
       {"0 .5 .5 .2 .2\n", "", 1},
       {"\n\n0 .5 .5 .2\n", "bad_line a.txt:3 fatal", 0},
       {"0 .5 .5 .2 .2 .9\n0 .5 .5 .2 .2\n", "bad_line a.txt:1 fatal", 1},  // darknet would shift every later row
-      {"0 .1 .1 .2 .1 .2 .2\n", "bad_line a.txt:1 fatal", 0},
+      {"\n0 .1 .1 .2 .1 .2 .2\n1 .1 .1 .2 .1 .2 .2 .1 .2\n", "polygon a.txt:2 warning", 2},
+      {"0 .1 .1 .2 .1 .2 .2 .3\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .1 .1 .2 .1 .2 1.02\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .1 .1 .2 .1 .2 -.02\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .1 .1 .2 .1 nan .2\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .1 .1 .2 .1 .2 x\n", "bad_line a.txt:1 fatal", 0},
+      {"0.0 .1 .1 .2 .1 .2 .2\n", "bad_line a.txt:1 fatal", 0},
+      {"0 10 10 20 10 20 20\n", "bad_line a.txt:1 fatal", 0},
+      {"0 .5 .5 .2 .2 .9 1\n", "bad_line a.txt:1 fatal", 0},   // a score and the first track
+      {"0 .5 .5 .2 .2 .9 17\n", "bad_line a.txt:1 fatal", 0},  // and the seventeenth
+      {"2 .1 .1 .2 .1 .2 .2\n", "polygon a.txt:1 warning, unknown_class a.txt:1 fatal", 0},
+      {"0 .1 .1 .1 .2 .1 .3\n", "polygon a.txt:1 warning, empty_box a.txt:1 fatal", 0},
       {"0.0 .5 .5 .2 .2\n", "bad_line a.txt:1 fatal", 0},
       {"cat .5 .5 .2 .2\n", "bad_line a.txt:1 fatal", 0},
       {"0 .5 .5 .2 .2x\n", "bad_line a.txt:1 fatal", 0},
@@ -162,11 +173,13 @@ TEST_CASE("dataset faults: lists of photos") {
   put(folder / "a.txt", "0 .5 .5 .2 .2 .2\n");
   put(folder / "list.txt", "a.bmp\n\nmissing.bmp\na.bmp\n");
   put(folder / "other.txt", "a.bmp\n");
-  put(folder / "x.data", "classes = 1\ntrain = list.txt\nvalid = other.txt\ntest = nolist.txt\nvaild = x\n");
+  put(folder / "x.data",
+      "classes = 1\ntrain = list.txt\nvalid = other.txt\ntest = nolist.txt\nvaild = x\nnames = x.names\n");
+  put(folder / "x.names", "cat\n");
   const io::Dataset dataset = read_dataset(folder / "x.data");
   // The line of a.txt is told once although both splits have the photo.
   CHECK(fault_text(dataset) ==
-        "bad_line x.data:5 warning, missing_image list.txt:3 fatal, missing_image x.data:4 fatal, "
+        "bad_line x.data:5 warning, missing_image x.data:4 warning, missing_image list.txt:3 fatal, "
         "duplicate_image a.bmp:0 fatal, duplicate_image a.bmp:0 warning, bad_line a.txt:1 fatal");
   CHECK(dataset.faults[0].message.find("did you mean 'valid'?") != std::string::npos);
   CHECK(dataset.find("train")->images.size() == 1);
@@ -181,7 +194,7 @@ TEST_CASE("dataset faults: data.yaml that names what is not there, and one folde
   put(folder / "labels/b.txt", "");
   put(folder / "data.yaml", "train: images\nval: images\ntest: none\nnames: [x]\nroboflow: {}\nvla:\n");
   CHECK(fault_text(read_dataset(folder / "")) ==
-        "bad_line data.yaml:6 warning, missing_image b.txt:0 fatal, missing_image data.yaml:3 fatal, duplicate_image "
+        "bad_line data.yaml:6 warning, missing_image data.yaml:3 warning, missing_image b.txt:0 fatal, duplicate_image "
         "a.bmp:0 warning, "
         "unknown_class a.txt:1 fatal");
 }
@@ -398,6 +411,7 @@ TEST_CASE("dataset faults: lists of a VOC kit") {
 
 TEST_CASE("dataset faults: photos of equal bytes, only when asked for") {
   const TempFolder folder;
+  put(folder / "classes.txt", "cat\n");
   for (const char* split : {"train", "valid"}) {
     for (const char* name : {"a", "b", "c"}) {
       const fs::path part = folder / split;
