@@ -5,6 +5,7 @@
     v2   the same from random weights
     v3   v1's best, continued on all 202 training photos
     adamw  v2 by AdamW, 62 epochs: beside a v1 by AdamW (--v1-args) what imported weights are worth, without what Muon is worth
+    small  v1 with our own network from our own weights, of rendered photos: rook-small from `rendered`
     fast v1 with another network: --fast-net yolo-fastest
 
 Each is trained once per seed into runs/experiment/NAME-sSEED and evaluated on valid and test. The data are in
@@ -27,7 +28,7 @@ import common
 
 GOAL = 0.985  # mAP50 on valid whose time is reported
 EARLY = 10    # epochs after which transfer and scratch are compared
-VARIANTS = ("v1", "v2", "v3", "adamw", "fast")
+VARIANTS = ("v1", "v2", "v3", "adamw", "small", "fast")
 MERGE = ["--merge", "bishop=black-bishop"]  # the class `bishop` has one box, a black one
 FAST_NETS = {"yolo-fastest": ("yolo-fastest-1.1-xl", "yolo-fastest-1.1-xl-coco.weights")}
 
@@ -35,7 +36,7 @@ FAST_NETS = {"yolo-fastest": ("yolo-fastest-1.1-xl", "yolo-fastest-1.1-xl-coco.w
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("seeds", type=int, nargs="*", default=[1, 2, 3], help="seeds (default: 1 2 3)")
-    parser.add_argument("--variants", default="v1,v2,v3", help="which, by commas: v1, v2, v3, adamw (default: v1,v2,v3)")
+    parser.add_argument("--variants", default="v1,v2,v3", help="which, by commas: v1, v2, v3, adamw, small (default: v1,v2,v3)")
     parser.add_argument("--fast-net", choices=sorted(FAST_NETS), help="adds the variant `fast`: v1 with this network")
     parser.add_argument("--out", default=str(common.ROOT / "runs" / "experiment"), help="folder of the runs")
     parser.add_argument("--reuse", action="store_true", help="take finished runs of --out as they are")
@@ -46,7 +47,7 @@ def parse():
     wanted = {*filter(None, options.variants.split(",")), *(["fast"] if options.fast_net else [])}
     options.variants = [v for v in VARIANTS if v in wanted]
     if not wanted or not wanted <= set(VARIANTS) or ("fast" in wanted and not options.fast_net):
-        parser.error("--variants: of v1, v2, v3, adamw; --fast-net adds `fast`")
+        parser.error("--variants: of v1, v2, v3, adamw, small; --fast-net adds `fast`")
     missing = [s for s in options.seeds if not (pathlib.Path(options.out) / f"v1-s{s}" / "best.safetensors").exists()]
     if "v3" in wanted and "v1" not in wanted and missing:
         parser.error(f"v3 continues v1, and {options.out} has no v1 of seed {missing[0]}: --variants v1,v3")
@@ -63,6 +64,7 @@ def flags_of(variant, seed, options):
         "v1": ["--arch", "yolov4-tiny", "--from", weights / "yolov4-tiny-voc-rebuilt.conv.29", *few],
         "v2": ["--arch", "yolov4-tiny", "--from", "scratch", *few],
         "adamw": ["--arch", "yolov4-tiny", "--from", "scratch", "--optimizer", "adamw", "--epochs", 62, *few],
+        "small": ["--arch", "rook-small", "--from", "rendered", *few],
         "v3": ["--arch", "yolov4-tiny", "--from", pathlib.Path(options.out) / f"v1-s{seed}" / "best.safetensors"],
     }
     if options.fast_net:
@@ -162,7 +164,8 @@ HEADER = ["", "minutes", f"minutes to {GOAL:.3f}", f"valid mAP50 at {EARLY} epoc
 
 def print_result(result, options):
     labels = {"v1": "v1: 102 photos, imported weights", "v2": "v2: 102 photos, random weights",
-              "v3": "v3: v1 continued on 202 photos", "adamw": "v2 by AdamW, 62 epochs", "fast": f"v1 with {options.fast_net}"}
+              "v3": "v3: v1 continued on 202 photos", "adamw": "v2 by AdamW, 62 epochs",
+              "small": "v1 with rook-small, from our own weights", "fast": f"v1 with {options.fast_net}"}
     rows = [row(labels[v], [r for r in result["runs"] if r["variant"] == v]) for v in options.variants]
     for name, scores in (result["nearest_photo"] or {}).items():
         rows.append([f"boxes of the nearest of {name} training photos", "", "", "", percent(scores["valid"]), percent(scores["test"]), "", ""])

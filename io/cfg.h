@@ -46,7 +46,7 @@ struct Cfg {
   int layers() const { return static_cast<int>(sections.size()) - 1; }
   const CfgSection& layer(int index) const { return sections[static_cast<std::size_t>(index) + 1]; }
   std::string to_text() const;  // canonical text; parsing it again gives the same sections
-  // Sets classes in every head and filters of the convolution before it (darknet.md 10.2). Throws when there is no
+  // Sets classes in every head and filters of the convolution before it (darknet.md 10). Throws when there is no
   // head.
   void set_classes(int classes);
   int classes() const;  // of the heads; 0 without a head; throws when heads differ

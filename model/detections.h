@@ -1,4 +1,4 @@
-// Detections as people and programs want them: pixels of the photo, and architecture.md 5's JSON of detect.
+// Detections as people and programs want them: pixels of the photo, and the JSON of `rook detect`.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -59,7 +59,7 @@ struct EvaluateOptions {
 Evaluation evaluate(std::span<const ImageResult> results, std::span<const std::string> classes,
                     const EvaluateOptions& options = {});
 
-// architecture.md 5's JSON of eval. A class name that occurs again gets " (class N)" appended.
+// The JSON of `rook eval`. A class name that occurs again gets " (class N)" appended.
 nlohmann::json to_json(const Evaluation& evaluation);
 // An aligned table for the terminal.
 std::string to_text(const Evaluation& evaluation);

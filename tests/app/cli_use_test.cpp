@@ -10,7 +10,7 @@ using namespace rook::test;
 
 namespace {
 
-// An entry of detect's JSON: its fields (architecture.md 5), boxes on the photo, by falling score.
+// An entry of detect's JSON: its fields, boxes on the photo, by falling score.
 void check_detections(const nlohmann::json& entry, const std::vector<std::string>& classes) {
   REQUIRE(keys_of(entry) == Keys{"image", "width", "height", "ms", "detections"});
   CHECK(entry["width"].is_number_integer());

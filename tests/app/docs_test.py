@@ -60,12 +60,13 @@ class Tree:
         self.root = root
         self.files = {str(file.relative_to(root)) for folder in FOLDERS for file in (root / folder).rglob("*") if file.is_file()}
         self.files |= {file.name for file in root.iterdir() if file.is_file()}
-        self.words, self.tests = set(), []
+        self.words, self.tests, self.sections = set(), [], []
         for file in self.files:
             if not file.endswith(SOURCES) or file.endswith("docs_test.py"):
                 continue
             text = (root / file).read_text(encoding="utf-8", errors="replace")
-            self.words.update(re.findall(r"\w+", text))
+            self.sections += [(file, section) for section in re.findall(r"darknet\.md (\d+(?:\.\d+)?)", text)]
+            self.words.update(re.findall(r"\w+", re.sub(r"//.*", "", text)))  # what comments alone name is not there
             self.tests += re.findall(r'TEST_CASE\(\s*"([^"]+)"', text)
 
     def has(self, name, page):
@@ -95,6 +96,12 @@ def missing_words(page, tree):
 def missing_tests(page, tree):
     found = [(number, pattern) for number, line in joined(parts(page.read_text())[1]) for pattern in [p for quoted in re.findall(r'-tc="([^"]+)"', line) for p in quoted.split(",")]]
     return [(number, pattern) for number, pattern in found if not any(fnmatch.fnmatch(test, pattern) for test in tree.tests)]
+
+
+def missing_sections(page, tree):
+    """Sections of the reference that sources cite and that it does not have."""
+    there = set(re.findall(r"^#+ (\d+(?:\.\d+)?)", page.read_text(), re.MULTILINE))
+    return [(1, f"{section} ({file})") for file, section in tree.sections if section not in there]
 
 
 class Program:
@@ -149,6 +156,9 @@ class Documentation(unittest.TestCase):
     def test_tests(self):
         self.check(lambda page: missing_tests(page, self.tree), "no test is called so")
 
+    def test_sections(self):
+        self.check(lambda page: missing_sections(page, self.tree), "no such section", [ROOT / "docs/darknet.md"])
+
     @unittest.skipUnless(os.environ.get("ROOK_PROGRAM"), "ROOK_PROGRAM is not set")
     def test_commands(self):
         program = Program(os.environ["ROOK_PROGRAM"])
@@ -184,6 +194,11 @@ class Check(unittest.TestCase):
     def test_names(self):
         tree = self.write("`max_pool`, `max_pool()`, `x`, `1e-6`\n`min_pool`, `MaxPool`, `kPool` and `pools()`")
         self.assertEqual([name for _, name in missing_words(self.page, tree)], ["min_pool", "MaxPool", "kPool", "pools()"])
+
+    def test_sections(self):
+        (self.root / "kernels/pool.h").write_text("// darknet.md 1.5, darknet.md 2: and darknet.md 3.1.\n// darknet.md 4.")
+        tree = self.write("# What\n## 2. Weights\n### 1.5 Layers\n## 4\n")
+        self.assertEqual(missing_sections(self.page, tree), [(1, "3.1 (kernels/pool.h)")])
 
     def test_tests(self):
         tree = self.write('```\ntest_kernels -tc="pool:*"\ntest_kernels \\\n  -tc="pol:*"\n```\n')

@@ -1,5 +1,5 @@
-// The arrows of the house: kernels <- engine <- model <- app, io stands alone, base is below all. Read from the
-// includes.
+// The arrows of the house: kernels <- engine <- model <- serve <- app; io stands alone, model and synth use it; base is
+// below all. Read from the includes.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
