@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "kernels/philox.h"
@@ -48,15 +49,7 @@ class Judged {
       precision.push_back(static_cast<double>(hits) / static_cast<double>(all));
       recall.push_back(static_cast<double>(hits) / static_cast<double>(boxes));
     }
-    for (std::size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
-    double sum = 0;
-    std::size_t at = 0;
-    for (int point = 0; point <= 100; ++point) {
-      while (at < recall.size() && recall[at] < point * 0.01) ++at;
-      if (at == recall.size()) break;
-      sum += precision[at];
-    }
-    return sum / 101;
+    return interpolated_precision(std::move(precision), recall);
   }
 
   std::vector<ClassMatches> matches_;

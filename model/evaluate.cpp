@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 
 #include "base/error.h"
 #include "model/evaluate_parts.h"
@@ -35,7 +36,6 @@ PrPoint pr_point(double conf, int hits, int detections, int boxes) {
           .f1 = ratio(2.0 * hits, detections + boxes)};
 }
 
-// Mean of the interpolated precision at recall 0, 0.01, ..., 1: the highest at that recall or a greater one.
 double average_precision(const ClassMatches& matches, int t) {
   if (matches.boxes == 0) return 0;
   std::vector<double> precision, recall;
@@ -46,17 +46,7 @@ double average_precision(const ClassMatches& matches, int t) {
     precision.push_back(static_cast<double>(hits) / static_cast<double>(precision.size() + 1));
     recall.push_back(static_cast<double>(hits) / matches.boxes);
   }
-  for (std::size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
-  constexpr int kPoints = 101;
-  double sum = 0;
-  std::size_t at = 0;
-  for (int point = 0; point < kPoints; ++point) {
-    const double wanted = point * 0.01;  // not point / 100.0: numpy's linspace, so that ties fall as in pycocotools
-    while (at < recall.size() && recall[at] < wanted) ++at;
-    if (at == recall.size()) break;
-    sum += precision[at];
-  }
-  return sum / kPoints;
+  return interpolated_precision(std::move(precision), recall);
 }
 
 // At IoU 0.5. A point after each group of equal scores: no threshold can part them. `detections` by falling score.
@@ -164,6 +154,20 @@ ClassResult summarise(const std::string& name, const ClassMatches& matches, doub
 }
 
 }  // namespace
+
+double interpolated_precision(std::vector<double> precision, std::span<const double> recall) {
+  for (std::size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
+  constexpr int kPoints = 101;
+  double sum = 0;
+  std::size_t at = 0;
+  for (int point = 0; point < kPoints; ++point) {
+    const double wanted = point * 0.01;  // not point / 100.0: numpy's linspace, so that ties fall as in pycocotools
+    while (at < recall.size() && recall[at] < wanted) ++at;
+    if (at == recall.size()) break;
+    sum += precision[at];
+  }
+  return sum / kPoints;
+}
 
 void check_results(std::span<const ImageResult> results, std::size_t classes) {
   for (const ImageResult& photo : results) {

@@ -42,6 +42,10 @@ struct ClassMatches {
 // may hold any number of detections; so may VOC's difficult objects, as in the VOC development kit.
 std::vector<ClassMatches> match_coco(std::span<const ImageResult> results, int classes, int max_detections);
 
+// COCO's average precision from precision and recall after each detection, by falling score: the mean, over recall 0,
+// 0.01, ..., 1, of the highest precision at that recall or a greater one.
+double interpolated_precision(std::vector<double> precision, std::span<const double> recall);
+
 // The average precision of darknet's `detector map` at IoU 0.5, for each class; 0 for a class without boxes.
 std::vector<double> darknet_average_precision(std::span<const ImageResult> results, int classes);
 
