@@ -90,6 +90,7 @@ TEST_CASE("dynamic shared memory above 48 KiB has to be asked for") {
   CHECK_THROWS_AS(cudaLaunchKernelEx(&config, use<Small>, pointer), Error);
   CHECK(cudaFuncSetAttribute(use<Small>, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024) == cudaSuccess);
   CHECK(cudaLaunchKernelEx(&config, use<Small>, pointer) == cudaSuccess);
+  CHECK(cudaStreamSynchronize(nullptr) == cudaSuccess);
   CHECK(cudaFuncSetAttribute(use<Small>, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) ==
         cudaErrorInvalidValue);
   CHECK(cudaGetLastError() == cudaErrorInvalidValue);
