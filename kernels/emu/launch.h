@@ -28,7 +28,7 @@ namespace machine {
 // Runs `work` now, or when the captured graph runs, or when the NULL stream comes to it.
 void enqueue(cudaStream_t stream, std::function<void()> work);
 
-// Throws Error when a launch wants more dynamic shared memory than the default and was not given it.
+// Throws Error when a launch wants so much dynamic shared memory that it has to ask (kAskedShared) and has not.
 void check_dynamic_shared(const void* kernel, std::size_t bytes);
 
 template <class... Parameters>

@@ -33,8 +33,6 @@ Allowances& allowances() {
   return *all;
 }
 
-constexpr std::size_t kDefaultDynamicShared = 48 * 1024;
-
 // Work of the NULL stream, shared by all OS threads. What rook's own streams do is not ordered with it, and a GPU may
 // come to it late: so does the emulator.
 class NullStream {
@@ -106,14 +104,14 @@ void finish_null_stream() {
 }
 
 void check_dynamic_shared(const void* kernel, std::size_t bytes) {
-  if (bytes <= kDefaultDynamicShared) return;
+  if (bytes < kAskedShared) return;
   const std::lock_guard lock(allowances().mutex);
   const auto found = allowances().bytes.find(kernel);
   if (found == allowances().bytes.end() || found->second < bytes)
-    throw Error(
-        fmt::format("emulator: kernel {}: {} bytes of dynamic shared memory, but without "
-                    "cudaFuncAttributeMaxDynamicSharedMemorySize {} are allowed",
-                    kernel_name(kernel), bytes, kDefaultDynamicShared));
+    throw Error(fmt::format(
+        "emulator: kernel {}: {} bytes of dynamic shared memory; from {} on, which with the static memory may "
+        "be more than a block has, ask with cudaFuncAttributeMaxDynamicSharedMemorySize",
+        kernel_name(kernel), bytes, kAskedShared));
 }
 
 }  // namespace machine
