@@ -102,6 +102,7 @@ class Tuning {
       throw Error("--out none: rook tune writes what it measures; name a file");
     file_ = o_.compute.conv_cache.empty() ? default_conv_cache() : std::filesystem::path(o_.compute.conv_cache);
     if (file_.empty()) throw Error("neither HOME nor XDG_CACHE_HOME is set; name a file with --out");
+    key_ = conv_cache_key(backend_);
     network_ = network_of(o_);
     problems_ = problems_of(o_, *network_);
   }
@@ -112,11 +113,14 @@ class Tuning {
  private:
   bool quiet() const { return o_.json == "-"; }
   void print_row(std::size_t index, const TunedProblem& tuned, const MeasuredConv& measured);
-  void finish(const std::vector<MeasuredConv>& all);
+  void keep(const MeasuredConv& measured);
+  void finish();
 
   const TuneFlags& o_;
   const Backend& backend_;
   std::filesystem::path file_;
+  ConvCacheKey key_;
+  bool has_kept_ = false;
   std::unique_ptr<Network> network_;
   std::vector<ConvProblem> problems_;
   nlohmann::json rows_ = nlohmann::json::array();
@@ -133,14 +137,13 @@ void Tuning::list() const {
     rows.push_back({{"problem", describe(problem)}, {"row", chosen.row->name}, {"why", name_of(chosen.why)}});
     if (!quiet()) fmt::print("{:<64} {:<14} {}\n", describe(problem), chosen.row->name, name_of(chosen.why));
   }
-  const ConvCacheKey key = conv_cache_key(backend_);
   if (!quiet()) {
     for (const std::string& line : missing_libraries(backend_)) fmt::print("{}\n", line);
-    fmt::print("{}; {}\ncache: {}\n", key.device, key.versions, file_.string());
+    fmt::print("{}; {}\ncache: {}\n", key_.device, key_.versions, file_.string());
   }
   if (!o_.json.empty())
     write_json(o_.json,
-               {{"device", key.device}, {"versions", key.versions}, {"cache", file_.string()}, {"rows", rows}});
+               {{"device", key_.device}, {"versions", key_.versions}, {"cache", file_.string()}, {"rows", rows}});
 }
 
 void Tuning::print_row(std::size_t index, const TunedProblem& tuned, const MeasuredConv& measured) {
@@ -159,32 +162,36 @@ void Tuning::measure() {
   if (!quiet()) {
     for (const std::string& line : missing_libraries(backend_)) fmt::print("{}\n", line);
     fmt::print("{}, {} convolutions on {}\n{:<7} {:<64} {:<14} {:>12}  {:>6} {:<12} {}\n", network_->cfg.name,
-               problems_.size(), conv_cache_key(backend_).device, "", "convolution", "chosen", "", "over", "the rule's",
-               "others, ms");
+               problems_.size(), key_.device, "", "convolution", "chosen", "", "over", "the rule's", "others, ms");
   }
   const OwnStream stream(*backend_.runtime);
-  std::vector<MeasuredConv> all;
   for (std::size_t i = 0; i < problems_.size(); ++i) {
     const TunedProblem tuned = tune_problem(backend_, stream.get(), problems_[i], {.seconds = o_.seconds});
-    all.push_back(tuned.measured());
-    if (all.back().rows.empty())
-      throw Error(fmt::format("{}: no implementation is right: {}; nothing was written", describe(problems_[i]),
-                              others(tuned, all.back())));
-    rows_.push_back(entry_json(tuned, all.back()));
+    const MeasuredConv measured = tuned.measured();
+    if (measured.rows.empty())
+      throw Error(
+          fmt::format("{}: no implementation is right: {}; {}", describe(problems_[i]), others(tuned, measured),
+                      has_kept_ ? "what was measured before it is kept in " + file_.string() : "nothing was written"));
+    keep(measured);
+    rows_.push_back(entry_json(tuned, measured));
     unsteady_ += std::any_of(tuned.candidates.begin(), tuned.candidates.end(), [](auto& c) { return c.unsteady; });
-    print_row(i, tuned, all.back());
+    print_row(i, tuned, measured);
   }
-  finish(all);
+  finish();
 }
 
-void Tuning::finish(const std::vector<MeasuredConv>& all) {
-  const ConvCacheKey key = conv_cache_key(backend_);
-  if (const std::string warning = load_conv_cache(file_, key).warning; !warning.empty())
+// At once: who stops it half-way, or whose GPU fails, keeps what has been measured.
+void Tuning::keep(const MeasuredConv& measured) {
+  if (!has_kept_ && !load_conv_cache(file_, key_).warning.empty())
     fmt::print(stderr, "{}: what it had is replaced\n", file_.string());
-  save_conv_cache(file_, key, all);
+  save_conv_cache(file_, key_, {measured});
+  has_kept_ = true;
+}
+
+void Tuning::finish() {
   if (!o_.json.empty())
-    write_json(o_.json, {{"device", key.device},
-                         {"versions", key.versions},
+    write_json(o_.json, {{"device", key_.device},
+                         {"versions", key_.versions},
                          {"cache", file_.string()},
                          {"network", network_->cfg.name},
                          {"ms", chosen_ms_},

@@ -28,13 +28,79 @@ double time_once(const Backend& backend, Stream stream, const ConvProblem& probl
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// What can run the problem here and is worth a try.
-std::vector<const ConvRow*> rows_for(const Backend& backend, const ConvProblem& problem) {
+// Why something threw, empty when it did not.
+template <class Body>
+std::string fault_of(Body&& body) {
+  try {
+    body();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return {};
+}
+
+// What can run the problem here and is worth a try. A row that cannot even say whether it does is dropped.
+std::vector<const ConvRow*> rows_for(const Backend& backend, TunedProblem& tuned) {
   std::vector<const ConvRow*> rows;
-  for (const ConvRow& row : backend.conv_rows())
-    if (row.supports(problem)) rows.push_back(&row);
-  if (rows.size() > 1 && problem.flops() > kSmall) std::erase_if(rows, [](auto* row) { return row->name == "ref"; });
+  for (const ConvRow& row : backend.conv_rows()) {
+    bool supported = false;
+    const std::string fault = fault_of([&] { supported = row.supports(tuned.problem); });
+    if (!fault.empty()) tuned.candidates.push_back({.row = std::string(row.name), .ms = {}, .fault = fault});
+    if (supported) rows.push_back(&row);
+  }
+  if (rows.size() > 1 && tuned.problem.flops() > kSmall)
+    std::erase_if(rows, [](auto* row) { return row->name == "ref"; });
   return rows;
+}
+
+struct RightRow {
+  const ConvRow* row;
+  double seconds;         // of a first run
+  std::size_t candidate;  // its number
+};
+
+// Checks the rows, and runs each that is right once.
+std::vector<RightRow> check_rows(const Backend& backend, Stream stream, TunedProblem& tuned) {
+  std::vector<RightRow> right;
+  for (const ConvRow* row : rows_for(backend, tuned)) {
+    if (interrupted()) throw Error("interrupted");
+    Candidate candidate{.row = std::string(row->name), .ms = {}, .fault = {}, .unsteady = false};
+    const std::string thrown = fault_of([&] {
+      // The check is with the formula that ref computes.
+      if (row->name != "ref") candidate.fault = check_conv_samples(backend, stream, tuned.problem, *row, kSamples);
+      if (candidate.fault.empty())
+        right.push_back({row, time_once(backend, stream, tuned.problem, *row), tuned.candidates.size()});
+    });
+    if (!thrown.empty()) candidate.fault = thrown;
+    tuned.candidates.push_back(std::move(candidate));
+  }
+  return right;
+}
+
+// Times those that are not hopeless in turn. One that fails now, for want of memory say, is dropped as well.
+void time_rows(const Backend& backend, Stream stream, TunedProblem& tuned, const std::vector<RightRow>& right,
+               const TimingLimits& limits) {
+  double best = right.empty() ? 0 : right.front().seconds;
+  for (const RightRow& r : right) best = std::min(best, r.seconds);
+  ConvContest contest(backend, stream, tuned.problem);
+  std::vector<Candidate*> timed;
+  for (const RightRow& r : right) {
+    Candidate& candidate = tuned.candidates[r.candidate];
+    if (r.seconds > kHopeless * best) {
+      candidate.ms = r.seconds * 1e3;
+      continue;
+    }
+    candidate.fault = fault_of([&] { contest.add(*r.row); });
+    if (candidate.fault.empty()) timed.push_back(&candidate);
+  }
+  const std::vector<TimedOrFault> results = time_each_in_turn(backend, stream, contest.contestants(), limits);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    timed[i]->fault = fault_of([&] {
+      if (results[i].fault) std::rethrow_exception(results[i].fault);
+      timed[i]->ms = results[i].timing.median * 1e3;
+      timed[i]->unsteady = results[i].timing.spread() > kUnsteady;
+    });
+  }
 }
 
 }  // namespace
@@ -69,39 +135,7 @@ TunedProblem tune_problem(const Backend& backend, Stream stream, const ConvProbl
                           const TimingLimits& limits) {
   TunedProblem tuned{
       .problem = problem, .by_rule = std::string(ConvTable(backend).choose(problem).name), .candidates = {}};
-  std::vector<std::pair<const ConvRow*, double>> right;  // and the time of a first run
-  for (const ConvRow* row : rows_for(backend, problem)) {
-    if (interrupted()) throw Error("interrupted");
-    Candidate candidate{.row = std::string(row->name), .ms = {}, .fault = {}, .unsteady = false};
-    try {
-      // The check is with the formula that ref computes.
-      if (row->name != "ref") candidate.fault = check_conv_samples(backend, stream, problem, *row, kSamples);
-      if (candidate.fault.empty()) right.emplace_back(row, time_once(backend, stream, problem, *row));
-    } catch (const std::exception& error) {
-      candidate.fault = error.what();
-    }
-    tuned.candidates.push_back(std::move(candidate));
-  }
-  double best = right.empty() ? 0 : right.front().second;
-  for (const auto& [row, seconds] : right) best = std::min(best, seconds);
-  ConvContest contest(backend, stream, problem);
-  std::vector<const ConvRow*> contestants;
-  for (const auto& [row, seconds] : right)
-    if (seconds <= kHopeless * best) {
-      contest.add(*row);
-      contestants.push_back(row);
-    }
-  const std::vector<Timing> timings = time_in_turn(backend, stream, contest.contestants(), limits);
-  for (const auto& [row, seconds] : right) {
-    const auto at = std::find(contestants.begin(), contestants.end(), row);
-    const bool timed = at != contestants.end();
-    const Timing* const timing = timed ? &timings[static_cast<std::size_t>(at - contestants.begin())] : nullptr;
-    for (Candidate& candidate : tuned.candidates) {
-      if (candidate.row != row->name) continue;
-      candidate.ms = (timing ? timing->median : seconds) * 1e3;
-      candidate.unsteady = timing && timing->spread() > kUnsteady;
-    }
-  }
+  time_rows(backend, stream, tuned, check_rows(backend, stream, tuned), limits);
   return tuned;
 }
 

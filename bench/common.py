@@ -61,10 +61,14 @@ def environment(**more):
     return {**os.environ, "OMP_NUM_THREADS": str(threads()), **more}
 
 
-def run_program(command, env=None, says=False):
-    """Standard output of a command; its own words when it fails, unless what it says is shown at once."""
-    done = subprocess.run([str(c) for c in command], env=env or environment(), stdout=subprocess.PIPE,
-                          stderr=None if says else subprocess.PIPE, text=True)
+def run_program(command, env=None, says=False, seconds=None):
+    """Standard output of a command; its own words when it fails, unless what it says is shown at once. It may be given
+    so many seconds at most."""
+    try:
+        done = subprocess.run([str(c) for c in command], env=env or environment(), stdout=subprocess.PIPE,
+                              stderr=None if says else subprocess.PIPE, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{' '.join(map(str, command))}\ntook longer than {seconds:.0f} s") from None
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{(done.stderr or 'its words stand above').strip()}")
     return done.stdout
@@ -109,20 +113,28 @@ def cpu_name():
 def commit():
     """The commit of the checkout, with "+changes" where files differ from it."""
     git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    except OSError:  # there is no git
+        return "unknown"
     if head.returncode != 0:
         return "unknown"
     status = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True)
     return head.stdout.strip() + ("+changes" if status.stdout.strip() else "")
 
 
-def heading(**versions):
-    """What every result file starts with."""
+def machine():
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "device": cpu_name(),
         "threads": threads(),
         "commit": commit(),
+    }
+
+
+def heading(**versions):
+    """What every result file starts with."""
+    return machine() | {
         "versions": {
             "rook": run_program([rook_program(), "--version"]).strip(),
             "python": platform.python_version(),
@@ -147,6 +159,14 @@ def replace_text(file, text):
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     beside.write_text(text)
     os.replace(beside, file)
+
+
+def put(file, text):
+    """Writes a result of the steps of gpu.sh, also to $OUT: what there is must be there when the step is stopped."""
+    replace_text(file, text)
+    if out := os.environ.get("OUT"):
+        os.makedirs(out, exist_ok=True)
+        replace_text(pathlib.Path(out) / pathlib.Path(file).name, text)
 
 
 def save(name, result):

@@ -3,12 +3,15 @@
 
     gpu.py cases HIDDEN SHOWN       of two logs of doctest, without and with the GPU: how many cases ran on it, as JSON
     gpu.py some LOG                 fails when no case ran
+    gpu.py spoilt LOG               says whether an error or a crash spoilt the cases after it; fails when none did
+    gpu.py groups EXCLUDED          groups of the kernel tests, each a line: name, and what to select and to exclude
     gpu.py model FOLDER NET PHOTO   random weights of one of our networks and a picture; prints NET.cfg:NET.weights
-    gpu.py bench FILE               times networks and training steps into FILE, entry by entry
+    gpu.py bench FILE SECONDS       times networks and training steps into FILE; begins nothing after SECONDS
+    gpu.py device                   the GPU, its driver and the libraries, as JSON
     gpu.py report FOLDER            of all that the steps left in FOLDER: bench/results/GPU-DATE.{json,md}
 """
 
-import ctypes
+import functools
 import io
 import json
 import os
@@ -17,18 +20,44 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
+import time
 
 import agree
 import common
 import darknet
 
-STEPS = ("build", "test", "sanitize", "diff", "train", "bench", "torch")
+STEPS = ("build", "test", "groups", "libraries", "model", "sanitize", "diff", "train", "bench", "torch")
+TESTS = ("test", "libraries", "model")  # the steps that leave a count of cases
+
+# The kernel tests by what they test; what fits none is a group as well.
+GROUPS = {
+    "conv": "*conv*",
+    "batchnorm": "*batchnorm*",
+    "activation": "cuda activation*,bias_activation*",
+    "dropout": "cuda dropout*",
+    "layers": "cuda copy_channels*,cuda fill*,cuda shortcut*,cuda scale_channels*,cuda sam:*,cuda softmax*,cuda normalize*",
+    "spatial": "cuda *pool*,cuda upsample*,cuda reorg*",
+    "pictures": "cuda resize*,cuda augment*",
+    "optimizer": "*_update:*,cuda optimizer*,cuda gradient_norm*,cuda advance_step*,cuda limit_gradient*",
+    "decode": "head_decode*",
+    "nms": "nms*",
+    "loss": "yolo_loss*,region*",
+}
+
+# What is timed, the most telling first: (bench, network, precision, convolutions), each a process that goes through its
+# batches. NVIDIA's convolutions come last: their plans take time.
 NETWORKS = ("yolov4-tiny", "yolo-fastest-1.1-xl")
-BATCHES = (1, 8, 64)
-PRECISIONS = {"net": ("bf16", "f16", "f32"), "train": ("bf16", "f32")}
-CONVOLUTIONS = ("", "cudnn")  # as rook chooses; NVIDIA's where it can
-REPETITIONS, SECONDS = 200, 6  # at most, of one entry
+BATCHES = {"train": (64, 8, 1), "net": (1, 8, 64)}
+ENTRIES = (
+    ("train", NETWORKS[0], "bf16", "ours"),
+    *(("net", network, "bf16", "ours") for network in NETWORKS),
+    ("train", NETWORKS[0], "f32", "ours"),
+    *(("net", network, precision, "ours") for precision in ("f16", "f32") for network in NETWORKS),
+    ("train", NETWORKS[0], "bf16", "cudnn"),
+    *(("net", network, "bf16", "cudnn") for network in NETWORKS),
+)
+REPETITIONS, SECONDS = 200, 3  # at most, of one batch size
+PATIENCE = 60  # seconds that a process may take
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 
@@ -61,46 +90,84 @@ def some(log):
         common.die(f"{found[1]} test cases failed")
 
 
+# What CUDA says of errors after which no call of the process succeeds.
+STICKY = re.compile(r"illegal memory access|misaligned address|unspecified launch failure|illegal instruction|invalid program counter|"
+                    r"hardware stack error|global/shared address space|launch timed out|device-side assert|uncorrectable")
+
+
+def spoilt(log):
+    """Whether something spoilt the cases after it, and what."""
+    if found := STICKY.search(log):
+        return True, f"after \"{found[0]}\" nothing more succeeds in the process"
+    if counts(log) is None:
+        return True, "the tests did not come to their end"
+    return False, "no error spoilt the tests after it"
+
+
+def groups(excluded):
+    """(name, cases, cases left out), in doctest's patterns."""
+    named = [(name, pattern, excluded) for name, pattern in GROUPS.items()]
+    return [*named, ("others", "*", ",".join([excluded, *GROUPS.values()]))]
+
+
 # ---- timing ---------------------------------------------------------------------------------------------------------
 
 
-def figures_of(what, network, batch, precision, conv):
-    """Median of as many runs as fit into SECONDS."""
-    flags = [what, "--device", "cuda", "--arch", network, "--batch", str(batch), "--precision", precision]
-    flags += ["--conv", conv] if conv else []
-    flags += ["--classes", "12"] if what == "train" else []
-    probe = common.rook_bench(*flags, "--repetitions", "3")
-    runs = max(10, min(REPETITIONS, int(SECONDS * 1e3 / probe["ms_median"])))
-    return common.rook_bench(*flags, "--repetitions", str(runs)) | {"repetitions": runs}
-
-
+@functools.cache
 def flops_of(network):
-    return common.rook_json("inspect", "--model", network, "--device", "cpu", "--runs", "1")["bflops"] * 1e9
+    """Of one photo's inference; None when rook does not say."""
+    try:
+        return common.rook_json("inspect", "--model", network, "--device", "cpu", "--runs", "1")["bflops"] * 1e9
+    except RuntimeError as error:
+        common.say(f"no TFLOP/s of {network}: {str(error).splitlines()[-1]}")
+        return None
 
 
-def bench(file):
-    """Every entry, also those that fail; an entry of a library that rook was built without is left out."""
-    entries = []
-    for what, networks in (("net", NETWORKS), ("train", NETWORKS[:1])):
-        for network in networks:
-            flops = flops_of(network) * (3 if what == "train" else 1)  # backward: as much again for data, and for weights
-            for batch in BATCHES:
-                for precision in PRECISIONS[what]:
-                    for conv in CONVOLUTIONS:
-                        entry = {"bench": what, "network": network, "batch": batch, "precision": precision, "conv": conv or "ours"}
-                        try:
-                            entry |= figures_of(what, network, batch, precision, conv)
-                            entry["tflops"] = flops * entry["images_per_s"] / 1e12
-                            common.say(f"{what} {network} batch {batch} {precision} {entry['conv']}: {entry['ms_median']:.3f} ms")
-                        except RuntimeError as error:
-                            last = str(error).splitlines()[-1]
-                            if conv and f"{conv}" in last:
-                                common.say(f"left out: {last}")
-                                continue
-                            entry["error"] = last
-                            common.say(f"{what} {network} batch {batch} {precision}: {last}")
-                        entries.append(entry)
-                        pathlib.Path(file).write_text(json.dumps(entries, indent=1))
+def command_of(what, network, precision, conv, batches):
+    """`rook bench`, all batches in one process."""
+    flags = ["bench", what, "--device", "cuda", "--arch", network, "--precision", precision, "--batch", ",".join(map(str, batches)),
+             "--repetitions", str(REPETITIONS), "--seconds", str(SECONDS), "--conv", conv, "--json", "-"]
+    return [common.rook_program(), *flags, *(["--classes", "12"] if what == "train" else [])]
+
+
+def measured(what, network, precision, conv, batches, end):
+    """An entry for each batch size. Where all in one process fail, each has its own, as long as there is time."""
+    about = {"bench": what, "network": network, "precision": precision, "conv": conv}
+    seconds = max(1.0, min(PATIENCE, end - time.monotonic()))
+    try:
+        rows = json.loads(common.run_program(command_of(what, network, precision, conv, batches), seconds=seconds))["rows"]
+    except RuntimeError as error:
+        if len(batches) == 1 or is_missing(str(error), conv) or time.monotonic() >= end:
+            return [about | {"batch": batch, "error": str(error).splitlines()[-1]} for batch in batches]
+        return [entry for batch in batches for entry in measured(what, network, precision, conv, (batch,), end)]
+    entries = [about | row for row in rows]
+    if flops := flops_of(network):
+        for entry in entries:  # backward: as much again for data, and for weights
+            entry["tflops"] = flops * (3 if what == "train" else 1) * entry["images_per_s"] / 1e12
+    return entries
+
+
+def is_missing(error, conv):
+    """Whether the library is not there (rook then says so of the flag), in contrast to a run of it that failed."""
+    return f"--conv {conv}:" in error.lower() and conv != "ours"
+
+
+def bench(file, seconds):
+    """Every entry, also those that fail; an entry of a library that rook cannot use is left out."""
+    begin = time.monotonic()
+    end, entries = begin + seconds, []
+    for number, (what, network, precision, conv) in enumerate(ENTRIES):
+        if time.monotonic() >= end:
+            common.say(f"gpu: note: no time was left for {len(ENTRIES) - number} of {len(ENTRIES)} processes")
+            break
+        for entry in measured(what, network, precision, conv, BATCHES[what], end):
+            title = f"{what} {network} batch {entry['batch']} {precision} {conv}"
+            if is_missing(entry.get("error", ""), conv):
+                common.say(f"left out: {title}: {entry['error']}")
+                continue
+            common.say(f"{title}: {entry.get('error') or '{:.3f} ms'.format(entry['ms_median'])}")
+            entries.append(entry)
+        common.put(file, json.dumps(entries, indent=1))
     failed = [e for e in entries if "error" in e]
     if failed:
         common.die(f"{len(failed)} of {len(entries)} entries failed; the first: {failed[0]['error']}")
@@ -116,17 +183,18 @@ def output_of(*command):
         return ""
 
 
-def library_version(name, function):
-    """Version of a library that rook is linked with: what `function` of it returns, as text."""
-    for line in output_of("ldd", common.rook_program()).splitlines():
-        if f"{name}.so" in line and "=>" in line:
-            version = getattr(ctypes.CDLL(line.split("=>")[1].split("(")[0].strip()), function)
-            version.restype = ctypes.c_size_t
-            number = version()
-            # 130002 of cuBLAS is 13.0.2, 91300 of cuDNN 9 is 9.13.0
-            major, rest = divmod(number, 10000)
-            return f"{major}.{rest // 100}.{rest % 100}"
-    return "not linked"
+def library_versions():
+    """Of the libraries that rook loads when it needs them, as rook itself says: {"cuDNN": "9.13.0", ...}."""
+    try:
+        listed = common.rook_json("tune", "--arch", "rook-nano", "--device", "cuda", "--conv-cache", "none", "--list")
+        return versions_in(listed["versions"])
+    except (RuntimeError, SystemExit, OSError, ValueError, KeyError):  # no program, or one that cannot say
+        return {}
+
+
+def versions_in(text):
+    """Of "rook 0.1.0, cuDNN 9.13.0, cuBLASLt missing, rows ..."."""
+    return dict(part.split(" ", 1) for part in text.split(", ") if part.split(" ")[0] in ("cuDNN", "cuBLASLt") and " " in part)
 
 
 def device():
@@ -135,8 +203,8 @@ def device():
     facts = dict(zip(names, map(str.strip, row[0].split(",")))) if row else {"name": "no GPU"}
     release = re.search(r"release [\d.]+, V([\d.]+)", output_of("nvcc", "--version"))
     facts["cuda"] = release[1] if release else "unknown"
-    facts["cudnn"] = library_version("libcudnn", "cudnnGetVersion")
-    facts["cublas"] = library_version("libcublasLt", "cublasLtGetVersion")
+    versions = library_versions()
+    facts["cudnn"], facts["cublas"] = (versions.get(name, "not there") for name in ("cuDNN", "cuBLASLt"))
     return facts
 
 
@@ -170,18 +238,42 @@ def difference(file):
 
 
 def read_json(file):
-    return json.loads(file.read_text()) if file.exists() else None
+    """None of a file that is missing, or half written when its step was stopped."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def differences(folder):
+    found = []
+    for file in sorted(folder.glob("diff-*.json")):
+        if read_json(file):
+            found.append(difference(file))
+    return found
+
+
+def tests(folder):
+    """What each step of tests and each group counted."""
+    found = [{"tests": step} | counted for step in TESTS if (counted := read_json(folder / f"cases-{step}.json"))]
+    for log in sorted(folder.glob("group-*.log")):
+        passed, failed = counts(log.read_text(errors="replace")) or ("", "crashed")
+        found.append({"tests": log.stem.replace("-", " "), "on_gpu": "", "passed": passed, "failed": failed})
+    return found
+
+
+def lines_of(file):
+    return file.read_text(errors="replace").splitlines() if file.exists() else []
 
 
 def gather(folder):
-    heading = common.heading()
-    steps = [dict(zip(("step", "outcome", "seconds", "note"), line.split("\t")))
-             for line in (folder / "steps.tsv").read_text().splitlines()]
-    steps.sort(key=lambda s: STEPS.index(s["step"]))
+    machine = common.machine()
+    steps = [dict(zip(("step", "outcome", "seconds", "note"), line.split("\t"))) for line in lines_of(folder / "steps.tsv")]
+    steps.sort(key=lambda s: STEPS.index(s["step"]) if s["step"] in STEPS else len(STEPS))
     log = folder / "train.log"
-    return heading | {
-        "commit": commit(), "host": heading["device"], "device": device(), "steps": steps, "cases": read_json(folder / "cases.json"),
-        "differences": [difference(f) for f in sorted(folder.glob("diff-*.json"))],
+    return machine | {
+        "commit": commit(), "host": machine["device"], "device": read_json(folder / "device.json") or device(), "steps": steps,
+        "tests": tests(folder), "differences": differences(folder),
         "training": trained(log.read_text(errors="replace")) if log.exists() else None,
         "bench": read_json(folder / "bench.json"), "torch": read_json(folder / "torch.json"),
     }
@@ -213,8 +305,9 @@ def print_report(result):
           f"{d.get('clocks.max.sm', '')}; host {result['host']}, {result['threads']} threads")
     common.print_table("Steps", ["step", "outcome", "s", ""],
                        [[s["step"], s["outcome"], s["seconds"], s.get("note", "")] for s in result["steps"]])
-    if result["cases"]:
-        print("\nKernel tests: {on_gpu} cases ran on the GPU; of all cases {passed} passed, {failed} failed.".format(**result["cases"]))
+    if result["tests"]:
+        common.print_table("Tests", ["", "cases on the GPU", "of all, passed", "failed"],
+                           [[v["tests"], v["on_gpu"], v["passed"], v["failed"]] for v in result["tests"]])
     if result["differences"]:
         common.print_table("CPU beside GPU, the worst node", ["model", "", "nodes", "of the largest value", "node"],
                            [[v["model"], f"{v['a']} / {v['b']}, {v['kind']}", v["nodes"], f"{v['relative']:.2g}", v["node"]]
@@ -249,11 +342,6 @@ def report(folder):
     if out := os.environ.get("OUT"):
         for made in (file, table):
             shutil.copy(made, out)
-        for log in folder.glob("test.log"):
-            shutil.copy(log, out)
-        with tarfile.open(pathlib.Path(out) / "logs.tar.gz", "w:gz") as logs:
-            for log in (*folder.glob("*.log"), *folder.glob("*.json")):
-                logs.add(log, log.name)
 
 
 def main():
@@ -262,12 +350,22 @@ def main():
             print(json.dumps(cases(pathlib.Path(hidden).read_text(errors="replace"), pathlib.Path(shown).read_text(errors="replace"))))
         case ["some", log]:
             some(pathlib.Path(log).read_text(errors="replace"))
+        case ["spoilt", log]:
+            file = pathlib.Path(log)
+            is_spoilt, why = spoilt(file.read_text(errors="replace")) if file.exists() else (False, "the step `test` has not run")
+            print(why)
+            sys.exit(not is_spoilt)
+        case ["groups", excluded]:
+            for group in groups(excluded):
+                print("\t".join(group))
+        case ["device"]:
+            print(json.dumps(device()))
         case ["model", folder, network, photo]:
             cfg, weights, size = darknet.prepare(folder, common.ROOT / "model" / "zoo" / f"{network}.cfg")
             agree.write_png(photo, agree.picture(size))
             print(f"{cfg}:{weights}")
-        case ["bench", file]:
-            bench(file)
+        case ["bench", file, seconds]:
+            bench(file, float(seconds))
         case ["report", folder]:
             report(pathlib.Path(folder))
         case _:

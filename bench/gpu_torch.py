@@ -12,7 +12,6 @@ tries the script where there is no GPU.
 
 import argparse
 import json
-import pathlib
 import subprocess
 import sys
 import tempfile
@@ -235,7 +234,7 @@ def main():
             result["ceilings"] = ask(end, "ceilings")
         for what, batch in parts:
             result["parts"].append(measure(options, what, batch, *((cfg, weights) if what == "train" else whole[:2]), end))
-            pathlib.Path(options.file).write_text(json.dumps(result, indent=1))
+            common.put(options.file, json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

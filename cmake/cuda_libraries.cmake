@@ -38,7 +38,9 @@ target_include_directories(rook_cuda_libraries SYSTEM PUBLIC ${CUDAToolkit_INCLU
 
 # A library that was found, or the empty list of rows that stands in for it.
 function(rook_library_rows name found include)
+  set(ROOK_ROWS_${name} OFF CACHE INTERNAL "Whether the rows of ${name} are built")
   if(found)
+    set(ROOK_ROWS_${name} ON CACHE INTERNAL "Whether the rows of ${name} are built")
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/${name}/*.cpp)
     list(FILTER sources EXCLUDE REGEX "/no_${name}\\.cpp$")
     target_include_directories(rook_cuda_libraries SYSTEM PUBLIC ${include})

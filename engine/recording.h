@@ -7,6 +7,22 @@
 
 namespace rook {
 
+// A graph of what `work` puts on the stream. When it throws, the recording is ended all the same.
+template <class Work>
+RecordedGraph record_graph(const DeviceRuntime& runtime, Stream stream, Work&& work) {
+  runtime.begin_recording(stream);
+  try {
+    work();
+  } catch (...) {
+    try {
+      runtime.destroy_graph(runtime.end_recording(stream));
+    } catch (...) {  // NOLINT(bugprone-empty-catch): its own failure would hide the reason
+    }
+    throw;
+  }
+  return runtime.end_recording(stream);
+}
+
 class Recording {
  public:
   Recording(const DeviceRuntime& runtime, Stream stream) : runtime_(&runtime), stream_(stream) {}
@@ -28,14 +44,7 @@ class Recording {
       ran_ = true;
       return work();
     }
-    runtime_->begin_recording(stream_);
-    try {
-      work();
-    } catch (...) {
-      abandon();
-      throw;
-    }
-    graph_ = runtime_->end_recording(stream_);
+    graph_ = record_graph(*runtime_, stream_, work);
     runtime_->replay(graph_, stream_);
   }
 
@@ -46,14 +55,6 @@ class Recording {
   }
 
  private:
-  // Ends a recording that failed half-way; its own failure would hide the reason.
-  void abandon() noexcept {
-    try {
-      runtime_->destroy_graph(runtime_->end_recording(stream_));
-    } catch (...) {  // NOLINT(bugprone-empty-catch): see above
-    }
-  }
-
   const DeviceRuntime* runtime_;
   Stream stream_;
   RecordedGraph graph_;

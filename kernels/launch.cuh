@@ -37,12 +37,14 @@ struct LaunchSite {
   SourceLocation where;
 };
 
-// Dynamic shared memory above this has to be asked for.
+// What a block may have without asking, static and dynamic shared memory together.
 inline constexpr std::size_t kDefaultShared = 48 * 1024;
+// A launch does not know how much static memory its kernel has: from so much dynamic memory on it asks.
+inline constexpr std::size_t kAskedShared = 32 * 1024;
 
 template <class... Parameters, class... Arguments>
 void launch(const LaunchSite& site, const Grid& grid, void (*kernel)(Parameters...), Arguments&&... arguments) {
-  if (grid.shared > kDefaultShared)
+  if (grid.shared >= kAskedShared)
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)),
                "asking for shared memory", site.where);
   cudaLaunchConfig_t config{};

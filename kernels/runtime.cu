@@ -66,6 +66,8 @@ void* allocate(std::size_t bytes) {
   }
   check_cuda(status, "allocating device memory");
   check_cuda(cudaMemset(memory, 0, bytes), "clearing device memory");
+  // It is put on the NULL stream, for which the streams that work here do not wait: their first copy could come before.
+  check_cuda(cudaStreamSynchronize(nullptr), "clearing device memory");
   return memory;
 }
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <system_error>
 
 #include "app/bench/bench.h"
@@ -32,6 +33,7 @@ struct BenchNetworksFlags {
   ComputeOptions compute;
   std::vector<int> batches{1};
   int size = 0, repetitions = 20, classes = 0, starts = 0;
+  double seconds = std::numeric_limits<double>::infinity();
   bool parts = false;
 };
 
@@ -179,7 +181,8 @@ void bench_net(const BenchNetworksFlags& o) {
                        .threshold = 0.25f,
                        .conv = o.compute.convs()});
     fill_random(detector.executor());
-    const Timing timing = time_calls(kUntimed, o.repetitions, [&] { detector.run(batch); });
+    const Timing timing = time_calls(
+        kUntimed, o.repetitions, [&] { detector.run(batch); }, o.seconds);
     report(o, result, batch, timing, nlohmann::json::object());
   }
   if (!o.json.empty()) write_json(o.json, result);
@@ -234,7 +237,8 @@ void bench_train(const BenchNetworksFlags& o) {
     config.mosaic_until = 1;
     Trainer trainer(model, config, photos, nullptr,
                     {.backend = &o.compute.backend(), .folder = "", .conv = o.compute.convs()});
-    const Timing timing = time_calls(kUntimed, o.repetitions, [&] { trainer.step(); });
+    const Timing timing = time_calls(
+        kUntimed, o.repetitions, [&] { trainer.step(); }, o.seconds);
     if (result.is_null()) result = heading(o, "train", config.precision, width, height);
     nlohmann::json more = nlohmann::json::object();
     if (o.parts) {
@@ -258,6 +262,9 @@ void add_common(CLI::App& c, const std::shared_ptr<BenchNetworksFlags>& o) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
   c.add_option("--repetitions", o->repetitions, "timed runs")->capture_default_str()->check(CLI::Range(1, 100000));
+  c.add_option("--seconds", o->seconds,
+               "time after which no further run of a batch size begins, but for the first five (default: no limit)")
+      ->check(CLI::Range(0.0, 3600.0));
   c.add_option("--json", o->json, "as JSON to a file, or to standard output (-)");
   o->compute.add(c);
 }

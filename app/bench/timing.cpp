@@ -15,11 +15,13 @@
 
 #include "app/common.h"
 #include "base/error.h"
+#include "engine/recording.h"
 #include "model/conv_cache.h"
 
 namespace rook::app {
 namespace {
 
+constexpr int kLeastCalls = 5;                     // even where those take too long
 constexpr double kSampleSeconds[] = {2e-3, 5e-4};  // at least, of a sample: on the CPU, on a GPU
 
 double now() {
@@ -82,9 +84,9 @@ class Sampler {
     turn_ = (turn_ + 1) % contestant_.instances.size();
   }
   void record() {
-    runtime_.begin_recording(stream_);
-    for (int i = 0; i < runs_; ++i) next();
-    graph_ = runtime_.end_recording(stream_);
+    graph_ = record_graph(runtime_, stream_, [&] {
+      for (int i = 0; i < runs_; ++i) next();
+    });
   }
 
   const DeviceRuntime& runtime_;
@@ -131,25 +133,47 @@ nlohmann::json to_json(const Timing& t) {
           {"ms_q25", t.quarter * 1e3},   {"ms_q75", t.three_quarters * 1e3}, {"samples", t.samples}};
 }
 
-std::vector<Timing> time_in_turn(const Backend& backend, Stream stream, const std::vector<Contestant>& contestants,
-                                 const TimingLimits& limits) {
-  std::vector<std::unique_ptr<Sampler>> samplers;
-  int samples = limits.most_samples;
-  for (const Contestant& contestant : contestants) {
-    samplers.push_back(std::make_unique<Sampler>(backend, stream, contestant));
-    samplers.back()->warm_up();
-    samples = std::min(samples, static_cast<int>(limits.seconds / samplers.back()->estimate()));
-  }
-  samples = std::max(samples, limits.least_samples);
-  std::vector<std::vector<double>> seconds(contestants.size());
-  for (int i = 0; i < samples; ++i)
+std::vector<TimedOrFault> time_each_in_turn(const Backend& backend, Stream stream,
+                                            const std::vector<Contestant>& contestants, const TimingLimits& limits) {
+  struct Turn {
+    std::unique_ptr<Sampler> sampler;
+    std::vector<double> seconds;
+  };
+  std::vector<Turn> turns(contestants.size());
+  std::vector<TimedOrFault> results(contestants.size());
+  // Runs body(contestant's number) of all that have not failed.
+  const auto for_each = [&](const auto& body) {
     for (std::size_t c = 0; c < contestants.size(); ++c) {
       if (interrupted()) throw Error("interrupted");
-      seconds[c].push_back(samplers[c]->sample());
+      if (results[c].fault) continue;
+      try {
+        body(c);
+      } catch (...) {
+        results[c].fault = std::current_exception();
+      }
     }
+  };
+  int samples = limits.most_samples;
+  for_each([&](std::size_t c) {
+    turns[c].sampler = std::make_unique<Sampler>(backend, stream, contestants[c]);
+    turns[c].sampler->warm_up();
+    samples = std::min(samples, static_cast<int>(limits.seconds / turns[c].sampler->estimate()));
+  });
+  samples = std::max(samples, limits.least_samples);
+  for (int i = 0; i < samples; ++i)
+    for_each([&](std::size_t c) { turns[c].seconds.push_back(turns[c].sampler->sample()); });
+  for_each(
+      [&](std::size_t c) { results[c].timing = summarize(std::move(turns[c].seconds), turns[c].sampler->runs()); });
+  return results;
+}
+
+std::vector<Timing> time_in_turn(const Backend& backend, Stream stream, const std::vector<Contestant>& contestants,
+                                 const TimingLimits& limits) {
   std::vector<Timing> timings;
-  for (std::size_t c = 0; c < contestants.size(); ++c)
-    timings.push_back(summarize(std::move(seconds[c]), samplers[c]->runs()));
+  for (const TimedOrFault& result : time_each_in_turn(backend, stream, contestants, limits)) {
+    if (result.fault) std::rethrow_exception(result.fault);
+    timings.push_back(result.timing);
+  }
   return timings;
 }
 
@@ -159,10 +183,12 @@ double cache_bytes(const Backend& backend) {
   return std::min(2 * largest_cpu_cache(), 256.0 * (1 << 20));
 }
 
-Timing time_calls(int untimed, int repetitions, const std::function<void()>& run) {
+Timing time_calls(int untimed, int repetitions, const std::function<void()>& run, double most_seconds) {
   for (int i = 0; i < untimed; ++i) run();
   std::vector<double> seconds;
+  const double begin = now();
   for (int i = 0; i < repetitions && !interrupted(); ++i) {
+    if (i >= kLeastCalls && now() - begin > most_seconds) break;
     const double start = now();
     run();
     seconds.push_back(now() - start);

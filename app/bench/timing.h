@@ -1,7 +1,9 @@
 // Measuring: contestants in turn, on the device's own clock, with the spread that says whether the machine was quiet.
 #pragma once
 
+#include <exception>
 #include <functional>
+#include <limits>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -36,15 +38,26 @@ struct Contestant {
 };
 
 // Samples of all contestants in turn (A B A B) after a warm-up: one sample is many runs where one is short. On a GPU
-// the runs of a sample are one recorded graph between two events. Throws Error "interrupted" after Ctrl-C.
+// the runs of a sample are one recorded graph between two events. Throws what the first of them that failed threw;
+// Error "interrupted" after Ctrl-C.
 std::vector<Timing> time_in_turn(const Backend& backend, Stream stream, const std::vector<Contestant>& contestants,
                                  const TimingLimits& limits);
+
+// The same where a contestant that throws leaves the others to go on.
+struct TimedOrFault {
+  Timing timing;
+  std::exception_ptr fault;  // null: it was timed
+};
+std::vector<TimedOrFault> time_each_in_turn(const Backend& backend, Stream stream,
+                                            const std::vector<Contestant>& contestants, const TimingLimits& limits);
 
 // Bytes that instances of a case must have together so that no cache of the device holds them.
 double cache_bytes(const Backend& backend);
 
-// The same for what runs on the host and returns when it is done: `untimed` runs, then up to `repetitions`.
-Timing time_calls(int untimed, int repetitions, const std::function<void()>& run);
+// The same for what runs on the host and returns when it is done: `untimed` runs, then up to `repetitions`, five of
+// them or as many as begin within `most_seconds`.
+Timing time_calls(int untimed, int repetitions, const std::function<void()>& run,
+                  double most_seconds = std::numeric_limits<double>::infinity());
 
 // A spread of the middle half above this means that something else was running.
 inline constexpr double kUnsteady = 1.15;

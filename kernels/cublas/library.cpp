@@ -31,7 +31,9 @@ CublasLt load() {
 }  // namespace
 
 const CublasLt& cublas_lt() {
-  static const CublasLt library = load();
+  // Never destroyed, and neither is what uses it: at the end of the process cuBLAS, which is loaded later than this is
+  // made, takes itself down first, and would be called afterwards.
+  static const auto& library = *new CublasLt(load());
   return library;
 }
 

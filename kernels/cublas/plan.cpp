@@ -44,6 +44,10 @@ void set(const CublasPreference& preference, cublasLtMatmulPreferenceAttributes_
   check_cublas(cublas_lt().set_preference(preference.get(), name, &value, sizeof value), "stating a preference");
 }
 
+// What stands for the bias before there is one: without an address of its alignment the heuristics take none of the
+// algorithms that add one. Nobody reads from it.
+const void* const kSomeBias = reinterpret_cast<const void*>(std::uintptr_t{kAlignment});
+
 void set_epilogue(CublasPlan& plan, const ConvProblem& problem) {
   plan.adds_bias = problem.bias;
   plan.activates = problem.activation == Activation::relu;
@@ -52,6 +56,7 @@ void set_epilogue(CublasPlan& plan, const ConvProblem& problem) {
                                       : plan.activates                 ? CUBLASLT_EPILOGUE_RELU
                                                                        : CUBLASLT_EPILOGUE_DEFAULT;
   set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+  if (plan.adds_bias) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, kSomeBias);
 }
 
 CublasPreference preference(const ConvProblem& problem) {
@@ -100,9 +105,9 @@ std::unique_ptr<CublasPlan> make_cublas_plan(cublasLtHandle_t handle, const Conv
     int found = 0;
     const cublasStatus_t status = cublas_lt().heuristic(handle, plan.product.get(), plan.a.get(), plan.b.get(),
                                                         plan.d.get(), plan.d.get(), wish.get(), 1, &result, &found);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED || found == 0) continue;
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;
     check_cublas(status, "asking for an algorithm for " + describe(problem));
-    if (result.state != CUBLAS_STATUS_SUCCESS) continue;
+    if (found == 0 || result.state != CUBLAS_STATUS_SUCCESS) continue;
     plan.algorithm = result.algo;
     plan.workspace = result.workspaceSize;
     return std::make_unique<CublasPlan>(std::move(plan));

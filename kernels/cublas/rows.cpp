@@ -21,7 +21,7 @@ namespace {
 class Session {
  public:
   static Session& get() {
-    static Session session;
+    static auto& session = *new Session;  // see cublas_lt(): never destroyed
     return session;
   }
 
@@ -80,7 +80,7 @@ class Session {
   std::mutex mutex_;
   bool started_ = false;
   std::string fault_;
-  cublasLtHandle_t handle_ = nullptr;  // lives as long as the process: the driver may be gone before static objects are
+  cublasLtHandle_t handle_ = nullptr;
   std::unordered_map<ConvProblem, std::unique_ptr<CublasPlan>, ConvProblemHash> plans_;
 };
 

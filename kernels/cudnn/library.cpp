@@ -29,7 +29,9 @@ Cudnn load() {
 }  // namespace
 
 const Cudnn& cudnn() {
-  static const Cudnn library = load();
+  // Never destroyed, and neither is what uses it: at the end of the process cuDNN, which is loaded later than this is
+  // made, takes itself down first, and would be called afterwards.
+  static const auto& library = *new Cudnn(load());
   return library;
 }
 

@@ -59,6 +59,11 @@ void* Arena::object(const void* tag, std::size_t bytes, std::size_t alignment) {
         fmt::format("{} bytes of static and {} bytes of dynamic shared memory; a block may have {} static ones "
                     "and {} in all",
                     static_bytes_, dynamic_bytes_, kMaxStaticShared, kMaxShared));
+  if (dynamic_bytes_ < kAskedShared && static_bytes_ + dynamic_bytes_ > kUnaskedShared && dynamic_bytes_ > 0)
+    throw Error(fmt::format(
+        "{} bytes of static and {} bytes of dynamic shared memory are more than the {} that a block may have "
+        "without cudaFuncAttributeMaxDynamicSharedMemorySize, and a launch asks from {} dynamic ones on",
+        static_bytes_, dynamic_bytes_, kUnaskedShared, kAskedShared));
   const std::size_t begin = round_up(static_used_ + kGuard, alignment < 128 ? 128 : alignment);
   const std::size_t end = begin + bytes;
   if (end + kGuard > kStaticRoom) throw Error("too many separate objects in shared memory; put them into one struct");

@@ -25,11 +25,10 @@ struct cudaLaunchConfig_t {
 
 namespace machine {
 
-// Runs `work` now, or remembers it when the stream is being captured.
-bool is_capturing(cudaStream_t stream);
-void capture(cudaStream_t stream, std::function<void()> work);
+// Runs `work` now, or when the captured graph runs, or when the NULL stream comes to it.
+void enqueue(cudaStream_t stream, std::function<void()> work);
 
-// Throws Error when a launch wants more dynamic shared memory than the default and was not given it.
+// Throws Error when a launch wants so much dynamic shared memory that it has to ask (kAskedShared) and has not.
 void check_dynamic_shared(const void* kernel, std::size_t bytes);
 
 template <class... Parameters>
@@ -46,26 +45,22 @@ void call(const void* packed) {
 
 }  // namespace machine
 
-// Runs the grid to its end, unless the stream is being captured. Errors are thrown as rook::Error.
+// Runs the grid to its end, when its stream comes to it. Errors are thrown as rook::Error.
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   const machine::Call<Parameters...> packed{kernel, {static_cast<Parameters>(arguments)...}};
-  machine::Launch launch{.kernel = reinterpret_cast<const void*>(kernel),
-                         .grid = config->gridDim,
-                         .block = config->blockDim,
-                         .dynamic_shared = config->dynamicSmemBytes,
-                         .call = machine::call<Parameters...>,
-                         .arguments = &packed};
+  const machine::Launch launch{.kernel = reinterpret_cast<const void*>(kernel),
+                               .grid = config->gridDim,
+                               .block = config->blockDim,
+                               .dynamic_shared = config->dynamicSmemBytes,
+                               .call = machine::call<Parameters...>};
   machine::check_dynamic_shared(launch.kernel, launch.dynamic_shared);
-  if (machine::is_capturing(config->stream)) {
-    machine::capture(config->stream, [packed, launch]() mutable {
-      launch.arguments = &packed;
-      machine::run(launch);
-    });
-  } else {
-    machine::run(launch);
-  }
+  machine::enqueue(config->stream, [packed, launch] {
+    machine::Launch now = launch;
+    now.arguments = &packed;
+    machine::run(now);
+  });
   return cudaSuccess;
 }
 

@@ -24,6 +24,10 @@ inline constexpr int kPoison = 0xff;
 
 inline constexpr std::size_t kMaxStaticShared = 48 * 1024;
 inline constexpr std::size_t kMaxShared = 227 * 1024;
+// Dynamic shared memory from which a launch has to ask, as kernels/launch.cuh does. CUDA wants it for more than 48 KiB
+// of both kinds together.
+inline constexpr std::size_t kAskedShared = 32 * 1024;
+inline constexpr std::size_t kUnaskedShared = 48 * 1024;
 
 // An operation that threads meet at: what is called, and where.
 struct Site {

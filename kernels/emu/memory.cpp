@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "kernels/emu/control.h"
+#include "kernels/emu/launch.h"
 #include "kernels/emu/machine.h"
 #include "kernels/emu/runtime.h"
 #include "kernels/emu/runtime_state.h"
@@ -93,6 +94,7 @@ cudaError_t allocate(Blocks& blocks, void** pointer, std::size_t bytes) {
 cudaError_t release(Blocks& blocks, void* pointer) {
   if (pointer == nullptr) return cudaSuccess;
   if (machine::forbids_unrelated_calls()) return machine::report(cudaErrorStreamCaptureUnsupported);
+  machine::finish_null_stream();  // freeing waits for the device
   return blocks.free(pointer) ? cudaSuccess : machine::report(cudaErrorInvalidValue);
 }
 
@@ -138,6 +140,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind) {
   if (machine::forbids_unrelated_calls()) return machine::report(cudaErrorStreamCaptureUnsupported);
+  machine::finish_null_stream();
   if (bytes > 0) std::memmove(to, from, bytes);
   return cudaSuccess;
 }
@@ -159,8 +162,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, 
 }
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
   if (machine::forbids_unrelated_calls()) return machine::report(cudaErrorStreamCaptureUnsupported);
-  if (bytes > 0) std::memset(to, value, bytes);
-  return cudaSuccess;
+  return cudaMemsetAsync(to, value, bytes, nullptr);
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
   machine::enqueue(stream, [=] {

@@ -1,5 +1,6 @@
 // The calls of CUDA's runtime that rook uses, on the memory of the host. Work on a stream is done when the call that
-// enqueues it returns, unless the stream is being captured into a graph.
+// enqueues it returns, unless the stream is being captured into a graph. Work on the NULL stream is done as late as
+// CUDA allows: when something waits for that stream, or has just waited for another one.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +30,7 @@ struct EmulatedStream;
 struct EmulatedEvent;
 struct EmulatedGraph;
 struct EmulatedGraphExec;
-using cudaStream_t = EmulatedStream*;  // nullptr: the default stream
+using cudaStream_t = EmulatedStream*;  // nullptr: the NULL stream
 using cudaEvent_t = EmulatedEvent*;
 using cudaGraph_t = EmulatedGraph*;
 using cudaGraphExec_t = EmulatedGraphExec*;
@@ -113,7 +114,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                               std::size_t width, std::size_t height, cudaMemcpyKind kind,
                               cudaStream_t stream = nullptr);
-cudaError_t cudaMemset(void* to, int value, std::size_t bytes);
+cudaError_t cudaMemset(void* to, int value, std::size_t bytes);  // on the NULL stream; does not wait for it
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream = nullptr);
 
 // ---- streams and events

@@ -22,11 +22,13 @@ struct Capture {
 struct EmulatedStream {
   std::shared_ptr<Capture> capture;  // that it is, or was, part of
   bool is_origin = false;            // that the capture begins and ends with
+  bool waits_for_null = true;        // its work begins after that of the NULL stream: not cudaStreamNonBlocking
 };
 
 struct EmulatedEvent {
   std::chrono::steady_clock::time_point time;
   bool is_recorded = false;
+  bool is_pending = false;           // on the NULL stream, which has not come to it
   std::shared_ptr<Capture> capture;  // when last recorded in a capture
 };
 
@@ -35,7 +37,7 @@ struct EmulatedGraph {
 };
 
 struct EmulatedGraphExec {
-  CapturedWork work;
+  std::shared_ptr<const CapturedWork> work;  // may be on a stream when this is destroyed
 };
 
 namespace machine {
@@ -46,8 +48,8 @@ cudaError_t report(cudaError_t error);
 // Whether a stream is being captured in a mode in which this OS thread may not allocate or wait.
 bool forbids_unrelated_calls();
 
-// Runs `work` now or when the captured graph runs.
-void enqueue(cudaStream_t stream, std::function<void()> work);
+// Does what waits on the NULL stream. Throws what the work throws; the rest is then forgotten.
+void finish_null_stream();
 
 }  // namespace machine
 }  // namespace rook::emu

@@ -8,11 +8,15 @@
 
 #include "kernels/emu/launch.h"
 #include "kernels/emu/machine.h"
+#include "kernels/emu/running.h"
 #include "kernels/emu/runtime.h"
 #include "kernels/emu/runtime_state.h"
 #include "kernels/emu/symbols.h"
 
 namespace rook::emu {
+namespace machine {
+bool is_capturing(cudaStream_t stream);
+}
 namespace {
 
 thread_local cudaError_t last_error = cudaSuccess;
@@ -29,7 +33,39 @@ Allowances& allowances() {
   return *all;
 }
 
-constexpr std::size_t kDefaultDynamicShared = 48 * 1024;
+// Work of the NULL stream, shared by all OS threads. What rook's own streams do is not ordered with it, and a GPU may
+// come to it late: so does the emulator.
+class NullStream {
+ public:
+  void push(std::function<void()> work) {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(work));
+  }
+  void finish() {
+    const std::lock_guard one_at_a_time(running_);
+    CapturedWork work;
+    {
+      const std::lock_guard lock(mutex_);
+      work.swap(waiting_);
+    }
+    for (const std::function<void()>& item : work) item();
+  }
+
+ private:
+  std::mutex mutex_, running_;
+  CapturedWork waiting_;
+};
+NullStream& null_stream() {
+  static auto* const stream = new NullStream;
+  return *stream;
+}
+
+cudaError_t finish(cudaStream_t stream) {
+  const bool forbidden = stream == nullptr ? machine::forbids_unrelated_calls() : machine::is_capturing(stream);
+  if (forbidden) return machine::report(cudaErrorStreamCaptureUnsupported);
+  machine::finish_null_stream();  // for another stream: by now it may well have run
+  return cudaSuccess;
+}
 
 // Nothing that belongs to it is captured any more.
 void end(Capture& capture) {
@@ -55,26 +91,27 @@ bool is_capturing(cudaStream_t stream) {
   return stream != nullptr && stream->capture != nullptr && stream->capture->is_active;
 }
 
-void capture(cudaStream_t stream, std::function<void()> work) {
-  stream->capture->work.push_back(std::move(work));
+void enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (running != nullptr) throw Error("emulator: a kernel cannot launch another one");
+  if (is_capturing(stream)) return stream->capture->work.push_back(std::move(work));
+  if (stream == nullptr) return null_stream().push(std::move(work));
+  if (stream->waits_for_null) finish_null_stream();
+  work();
 }
 
-void enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (is_capturing(stream))
-    capture(stream, std::move(work));
-  else
-    work();
+void finish_null_stream() {
+  null_stream().finish();
 }
 
 void check_dynamic_shared(const void* kernel, std::size_t bytes) {
-  if (bytes <= kDefaultDynamicShared) return;
+  if (bytes < kAskedShared) return;
   const std::lock_guard lock(allowances().mutex);
   const auto found = allowances().bytes.find(kernel);
   if (found == allowances().bytes.end() || found->second < bytes)
-    throw Error(
-        fmt::format("emulator: kernel {}: {} bytes of dynamic shared memory, but without "
-                    "cudaFuncAttributeMaxDynamicSharedMemorySize {} are allowed",
-                    kernel_name(kernel), bytes, kDefaultDynamicShared));
+    throw Error(fmt::format(
+        "emulator: kernel {}: {} bytes of dynamic shared memory; from {} on, which with the static memory may "
+        "be more than a block has, ask with cudaFuncAttributeMaxDynamicSharedMemorySize",
+        kernel_name(kernel), bytes, kAskedShared));
 }
 
 }  // namespace machine
@@ -150,21 +187,21 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return machine::forbids_unrelated_calls() ? machine::report(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+  return finish(nullptr);
 }
 cudaError_t cudaDeviceReset() {
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new EmulatedStream;
+  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  *stream = new EmulatedStream{.waits_for_null = flags != cudaStreamNonBlocking};
   return cudaSuccess;
 }
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return cudaStreamCreate(stream);
-}
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
-  return cudaStreamCreate(stream);
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
+  return cudaStreamCreateWithFlags(stream, flags);
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (stream == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
@@ -173,13 +210,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return machine::is_capturing(stream) ? machine::report(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+  return finish(stream);
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   return cudaStreamSynchronize(stream);
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (event == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
+  if (event->is_pending && stream != nullptr) machine::finish_null_stream();
   if (event->capture == nullptr || !event->capture->is_active) return cudaSuccess;
   if (stream == nullptr) return machine::report(cudaErrorStreamCaptureUnsupported);
   if (machine::is_capturing(stream) && stream->capture != event->capture)
@@ -201,6 +239,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   if (event == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
+  if (event->is_pending) machine::finish_null_stream();
   delete event;
   return cudaSuccess;
 }
@@ -208,12 +247,18 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (event == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
   event->capture = machine::is_capturing(stream) ? stream->capture : nullptr;
   if (event->capture != nullptr) return cudaSuccess;
-  event->time = std::chrono::steady_clock::now();
-  event->is_recorded = true;
+  event->is_pending = true;
+  machine::enqueue(stream, [event] {
+    event->time = std::chrono::steady_clock::now();
+    event->is_recorded = true;
+    event->is_pending = false;
+  });
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return event != nullptr ? cudaSuccess : machine::report(cudaErrorInvalidResourceHandle);
+  if (event == nullptr) return machine::report(cudaErrorInvalidResourceHandle);
+  machine::finish_null_stream();
+  return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return cudaEventSynchronize(event);
@@ -221,6 +266,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
   if (begin == nullptr || end == nullptr || !begin->is_recorded || !end->is_recorded)
     return machine::report(cudaErrorInvalidResourceHandle);
+  if (begin->is_pending || end->is_pending) return machine::report(cudaErrorNotReady);
   *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
   return cudaSuccess;
 }
@@ -249,7 +295,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   if (graph == nullptr) return machine::report(cudaErrorInvalidValue);
-  *exec = new EmulatedGraphExec{graph->work};
+  *exec = new EmulatedGraphExec{std::make_shared<const CapturedWork>(graph->work)};
   return cudaSuccess;
 }
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t) {
@@ -258,7 +304,9 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t) {
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (exec == nullptr) return machine::report(cudaErrorInvalidValue);
   if (machine::is_capturing(stream)) return machine::report(cudaErrorStreamCaptureUnsupported);
-  for (const std::function<void()>& item : exec->work) item();
+  machine::enqueue(stream, [work = exec->work] {
+    for (const std::function<void()>& item : *work) item();
+  });
   return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, void* nodes, std::size_t* count) {

@@ -129,6 +129,82 @@ TEST_CASE("tuner: rows that are wrong or throw are dropped, saying why; the righ
   }
 }
 
+namespace {
+
+int runs_of_late = 0;  // of the row below, since it was set to 0
+constexpr int kRunsOfChecks = 8;
+
+// Right at first, then as a kernel that runs out of something: while it is timed.
+void run_failing_late(const ConvProblem& p, const ConvArgs& args, Stream stream) {
+  if (++runs_of_late > kRunsOfChecks) throw Error("too late");
+  honest().run(p, args, stream);
+}
+bool cannot_say(const ConvProblem&) {
+  throw Error("cannot be asked");
+}
+
+const std::vector<ConvRow>& late_rows() {
+  static const std::vector<ConvRow> rows = [] {
+    ConvRow silent = planted("silent", run_throwing);
+    silent.supports = cannot_say;
+    return std::vector<ConvRow>{honest(), planted("late", run_failing_late), silent};
+  }();
+  return rows;
+}
+
+// A contestant of the GPU's kind, timed by recorded graphs and events, on the emulator.
+Backend timed_as_gpu() {
+  Backend backend = *emu_backend();
+  backend.device = Device::cuda;
+  return backend;
+}
+
+}  // namespace
+
+TEST_CASE("tuner: a row that throws while it is timed, or when it is asked, is dropped, and the others are timed") {
+  Backend backend = cpu_backend();
+  backend.conv_rows = []() -> std::span<const ConvRow> { return late_rows(); };
+  runs_of_late = 0;
+  const TimingLimits limits{.seconds = 0, .least_samples = 20, .most_samples = 20};
+  const TunedProblem tuned = tune_problem(backend, {}, problem(ConvDirection::fprop), limits);
+  REQUIRE((tuned.find("late") && tuned.find("silent") && tuned.find("ref")));
+  CHECK(runs_of_late == kRunsOfChecks + 1);
+  CHECK(tuned.find("late")->fault == "too late");
+  CHECK_FALSE(tuned.find("late")->ms);
+  CHECK(tuned.find("silent")->fault == "cannot be asked");
+  CHECK(tuned.find("ref")->ms);
+  CHECK(tuned.measured().rows.size() == 1);
+}
+
+TEST_CASE("timing: what throws while it is recorded ends the recording" * doctest::skip(emu_backend() == nullptr)) {
+  const Backend backend = timed_as_gpu();
+  const Stream stream = backend.runtime->create_stream();
+  int runs = 0;
+  const Contestant breaking{{[&] {
+    if (++runs > 2) throw Error("broke");  // the first two are the warm-up
+  }}};
+  const Contestant sound{{[] {}}};
+  const TimingLimits limits{.seconds = 0, .least_samples = 3, .most_samples = 3};
+  CHECK_THROWS_WITH_AS(time_in_turn(backend, stream, {breaking}, limits), "broke", Error);
+  CHECK_NOTHROW(backend.runtime->synchronize(stream));  // not allowed while it records
+  runs = 0;
+  const auto results = time_each_in_turn(backend, stream, {breaking, sound}, limits);
+  REQUIRE(results.size() == 2);
+  CHECK(results[0].fault);
+  CHECK_FALSE(results[1].fault);
+  CHECK(results[1].timing.samples == 3);
+  backend.runtime->destroy_stream(stream);
+}
+
+TEST_CASE("timing: calls end with their time, but not before the fifth") {
+  int runs = 0;
+  const auto run = [&] { ++runs; };
+  CHECK(time_calls(2, 100, run, 0).samples == 5);
+  CHECK(runs == 7);
+  CHECK(time_calls(0, 3, run, 0).samples == 3);
+  CHECK(time_calls(0, 100, run).samples == 100);
+}
+
 TEST_CASE("tuner: the default rule's row stays unless another is faster beyond the noise") {
   const auto chosen = [](double rule_ms, double other_ms) {
     const TunedProblem tuned{.problem = {},
@@ -239,6 +315,22 @@ TEST_CASE("command line: tune measures, writes, and lists what it wrote") {
     CHECK(row["row"] != "onednn");
     CHECK(row["why"] == "forced");
   }
+}
+
+TEST_CASE("command line: tune that is stopped keeps what it has measured") {
+  const TempFolder folder;
+  const fs::path cache = folder / "cache.json";
+  // The first convolution is written long before the last one is measured.
+  const Words words{"tune", "--arch",   small_network(), "--size",  "32",    "--seconds",
+                    "0.2",  "--device", "cpu",           "--train", "--out", cache.string()};
+  Child tuning(folder / ".", command_of(words), kQuietThreads);
+  REQUIRE(wait_for([&] { return fs::exists(cache) || !tuning.running(); }, 60));
+  REQUIRE(tuning.running());
+  tuning.end(SIGKILL);
+  const auto rows = listed_rows(tune_words(cache, {"--list", "--train"}));
+  const auto tuned = std::count_if(rows.begin(), rows.end(), [](const auto& row) { return row["why"] == "tuned"; });
+  CHECK(tuned >= 1);
+  CHECK(tuned < static_cast<std::ptrdiff_t>(rows.size()));
 }
 
 TEST_CASE("command line: a network runs the rows of the cache") {

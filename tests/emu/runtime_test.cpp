@@ -1,5 +1,6 @@
 // Atomics, and the runtime's calls: memory, streams, events, graphs.
 #include <cmath>
+#include <functional>
 #include <thread>
 
 #include "tests/emu/support.h"
@@ -86,6 +87,7 @@ TEST_CASE("device memory is aligned, poisoned, limited and counted") {
   CHECK(reinterpret_cast<std::uintptr_t>(memory) % 256 == 0);
   for (int i = 0; i < 100; ++i) REQUIRE(std::isnan(memory[i]));
   CHECK(cudaMemset(memory, 0, 400) == cudaSuccess);
+  CHECK(cudaStreamSynchronize(nullptr) == cudaSuccess);
   CHECK(memory[99] == 0);
   set_memory_limit(1000);
   std::size_t free = 0, total = 0;
@@ -138,6 +140,53 @@ TEST_CASE("streams do at once what is put on them; events tell the time") {
   cudaEventDestroy(begin);
   cudaEventDestroy(end);
   CHECK(cudaStreamDestroy(stream) == cudaSuccess);
+}
+
+// What the NULL stream does to `cell`, and what is there at once and after each of the calls that wait for it.
+TEST_CASE("the NULL stream comes late to its work, in order, wherever something waits") {
+  cudaStream_t stream = nullptr, blocking = nullptr;
+  REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  REQUIRE(cudaStreamCreate(&blocking) == cudaSuccess);
+  cudaEvent_t event = nullptr;
+  REQUIRE(cudaEventCreate(&event) == cudaSuccess);
+  void* block = nullptr;
+  int other = 0;
+  const std::vector<std::function<void()>> waits{
+      [] { CHECK(cudaStreamSynchronize(nullptr) == cudaSuccess); },
+      [] { CHECK(cudaDeviceSynchronize() == cudaSuccess); },
+      [&] { CHECK(cudaStreamSynchronize(stream) == cudaSuccess); },  // which does not wait, but is late enough
+      [&] { CHECK(cudaEventSynchronize(event) == cudaSuccess); },
+      [&] { CHECK(cudaStreamWaitEvent(stream, event) == cudaSuccess); },
+      [&] { CHECK(cudaMemsetAsync(&other, 0, sizeof other, blocking) == cudaSuccess); },
+      [&] { CHECK(cudaMemcpy(&other, &other, sizeof other, cudaMemcpyDefault) == cudaSuccess); },
+      [&] { CHECK(cudaFree(block) == cudaSuccess); },
+  };
+  for (const auto& wait : waits) {
+    CHECK(cudaMalloc(&block, 4) == cudaSuccess);
+    int cell = 7;
+    CHECK(cudaMemset(&cell, 0, sizeof cell) == cudaSuccess);
+    launch(Stream{}, {1, 32}, increment, &cell, 1, 5);
+    CHECK(cudaEventRecord(event, nullptr) == cudaSuccess);
+    CHECK(cell == 7);
+    CHECK(cudaMemsetAsync(&other, 0, sizeof other, stream) == cudaSuccess);  // is not ordered with it
+    CHECK(cell == 7);
+    wait();
+    CHECK(cell == 5);
+    CHECK(cudaStreamSynchronize(nullptr) == cudaSuccess);
+  }
+  cudaEventDestroy(event);
+  cudaStreamDestroy(stream);
+  cudaStreamDestroy(blocking);
+}
+
+TEST_CASE("what a kernel on the NULL stream threw is thrown where it is waited for") {
+  int cell = 0;
+  CHECK(cudaMemset(&cell, 0, sizeof cell) == cudaSuccess);
+  launch(Stream{}, {1, 1025}, increment, &cell, 1, 5);
+  launch(Stream{}, {1, 32}, increment, &cell, 1, 5);
+  CHECK_THROWS_AS(cudaStreamSynchronize(nullptr), Error);
+  CHECK(cudaStreamSynchronize(nullptr) == cudaSuccess);
+  CHECK(cell == 0);  // what was to come after it is forgotten
 }
 
 TEST_CASE("a captured stream does nothing until its graph is launched, and again at every launch") {
@@ -214,7 +263,10 @@ TEST_CASE("several OS threads may launch at once") {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&data, t] {
-      for (int i = 0; i < 5; ++i) run({40, 256}, increment, data.data() + t * 10000, 10000, 1);
+      cudaStream_t stream = nullptr;
+      cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+      for (int i = 0; i < 5; ++i) launch(Stream{stream}, {40, 256}, increment, data.data() + t * 10000, 10000, 1);
+      cudaStreamDestroy(stream);
     });
   for (std::thread& thread : threads) thread.join();
   for (const int v : data) REQUIRE(v == 5);

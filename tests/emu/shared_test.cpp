@@ -53,6 +53,9 @@ TEST_CASE("an object per type and block, the same for all threads") {
 struct Huge {
   unsigned char of[48 * 1024];
 };
+struct Large {
+  unsigned char of[48 * 1024 - 100];
+};
 struct TooHuge {
   unsigned char of[48 * 1024 + 1];
 };
@@ -72,8 +75,12 @@ __global__ void use_both() {
 
 TEST_CASE("limits of shared memory") {
   int out[32];
-  run({1, 32, 100}, use<Huge>, out);
+  run({1, 32, 100}, use<Large>, out);
   CHECK(out[31] == 0xff);
+  // CUDA gives 48 KiB of both together to those who do not ask, and a launch asks for the sake of dynamic memory alone.
+  CHECK(contains(error_of({1, 32, 101}, use<Large>, out), "101 bytes of dynamic"));
+  CHECK(contains(error_of({1, 32, 100}, use<Huge>, out), "cudaFuncAttributeMaxDynamicSharedMemorySize"));
+  run({1, 32, 32 * 1024}, use<Large>, out);
   CHECK(contains(error_of({1, 32, 100}, use<TooHuge>, out), "static"));
   CHECK(contains(error_of({1, 32}, use_both), "static"));
   run({1, 32, 227 * 1024 - 64 * sizeof(float)}, use<Some>, out);
@@ -81,15 +88,16 @@ TEST_CASE("limits of shared memory") {
   CHECK_THROWS_AS(run({1, 32, 227 * 1024 + 1}, use<Some>, out), Error);
 }
 
-TEST_CASE("dynamic shared memory above 48 KiB has to be asked for") {
+TEST_CASE("dynamic shared memory from 32 KiB on has to be asked for") {
   int out[32];
   int* pointer = out;
   cudaLaunchConfig_t config{};
   config.blockDim = 32;
-  config.dynamicSmemBytes = 48 * 1024 + 4;
+  config.dynamicSmemBytes = 32 * 1024;
   CHECK_THROWS_AS(cudaLaunchKernelEx(&config, use<Small>, pointer), Error);
   CHECK(cudaFuncSetAttribute(use<Small>, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024) == cudaSuccess);
   CHECK(cudaLaunchKernelEx(&config, use<Small>, pointer) == cudaSuccess);
+  CHECK(cudaStreamSynchronize(nullptr) == cudaSuccess);
   CHECK(cudaFuncSetAttribute(use<Small>, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) ==
         cudaErrorInvalidValue);
   CHECK(cudaGetLastError() == cudaErrorInvalidValue);

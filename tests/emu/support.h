@@ -20,9 +20,11 @@ namespace rook::emu::test {
 
 inline constexpr unsigned kAll = 0xffffffffu;
 
+// On the NULL stream, and to the end.
 template <class... Parameters, class... Arguments>
 void run(Grid grid, void (*kernel)(Parameters...), Arguments&&... arguments) {
   launch(Stream{}, grid, kernel, std::forward<Arguments>(arguments)...);
+  check_cuda(cudaStreamSynchronize(nullptr), "running a kernel");
 }
 
 // The message of the Error that the launch throws; fails when it throws none.

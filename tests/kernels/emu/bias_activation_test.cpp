@@ -10,6 +10,14 @@
 namespace rook::test {
 namespace {
 
+// It is no part of the table of operations.
+auto operation_of([[maybe_unused]] const Gpu& gpu) {
+#ifdef ROOK_TEST_CUDA
+  if (gpu.ops->device == Device::cuda) return cuda::bias_activation;
+#endif
+  return emu::bias_activation;
+}
+
 void test_case(const Gpu& gpu, const NhwcCase& shape, DType dtype, Activation activation, bool biased, Random& random) {
   CAPTURE(std::string(shape.name));
   CAPTURE(std::string(name_of(dtype)));
@@ -28,7 +36,7 @@ void test_case(const Gpu& gpu, const NhwcCase& shape, DType dtype, Activation ac
   gpu.for_each_order([&](const std::string& order) {
     CAPTURE(order);
     y.copy_from(before);
-    emu::bias_activation(y, biased ? bias.data() + 1 : nullptr, activation, gpu.stream);
+    operation_of(gpu)(y, biased ? bias.data() + 1 : nullptr, activation, gpu.stream);
     gpu.finish();
     if (std::exchange(is_first, false)) {
       check_close("y", y, expected, {2e-6, tolerance_of(dtype).relative + 4e-6});
@@ -43,27 +51,30 @@ void test_case(const Gpu& gpu, const NhwcCase& shape, DType dtype, Activation ac
 }  // namespace
 
 TEST_CASE("bias_activation on every shape, with and without a bias") {
-  Random random(31);
-  int index = 0;
-  const Gpu gpu{.name = "emu", .ops = emu_backend(), .stream = emu_backend()->runtime->create_stream()};
-  for (const NhwcCase& shape : gpu_subject(gpu).shapes) {
-    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-      test_case(gpu, shape, dtype, static_cast<Activation>(index++ % kActivations), true, random);
-      test_case(gpu, shape, dtype, Activation::leaky, false, random);
-      test_case(gpu, shape, dtype, Activation::linear, true, random);
+  for_each_gpu([](const Gpu& gpu) {
+    Random random(31);
+    int index = 0;
+    for (const NhwcCase& shape : gpu_subject(gpu).shapes) {
+      for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+        test_case(gpu, shape, dtype, static_cast<Activation>(index++ % kActivations), true, random);
+        test_case(gpu, shape, dtype, Activation::leaky, false, random);
+        test_case(gpu, shape, dtype, Activation::linear, true, random);
+      }
     }
-  }
-  emu_backend()->runtime->destroy_stream(gpu.stream);
+  });
 }
 
 TEST_CASE("bias_activation with nothing to do, and of types that it does not know") {
-  const Stream stream;
-  TestTensor y(DType::bf16, 1, 2, 2, 3), wide(DType::f64, 1, 2, 2, 3);
-  const std::vector<double> before = y.fill(-1.5).to_doubles();
-  emu::bias_activation(y, nullptr, Activation::linear, stream);
-  CHECK(y.to_doubles() == before);
-  CHECK_THROWS_AS(emu::bias_activation(wide, nullptr, Activation::relu, stream), Error);
-  CHECK_THROWS_AS(emu::bias_activation({}, nullptr, Activation::relu, stream), Error);
+  for_each_gpu([](const Gpu& gpu) {
+    const auto bias_activation = operation_of(gpu);
+    TestTensor y(DType::bf16, 1, 2, 2, 3), wide(DType::f64, 1, 2, 2, 3);
+    const std::vector<double> before = y.fill(-1.5).to_doubles();
+    bias_activation(y, nullptr, Activation::linear, gpu.stream);
+    gpu.finish();
+    CHECK(y.to_doubles() == before);
+    CHECK_THROWS_AS(bias_activation(wide, nullptr, Activation::relu, gpu.stream), Error);
+    CHECK_THROWS_AS(bias_activation({}, nullptr, Activation::relu, gpu.stream), Error);
+  });
 }
 
 }  // namespace rook::test
