@@ -128,14 +128,19 @@ class Tuning {
 void Tuning::list() const {
   const ConvTable table(backend_, o_.compute.convs());
   nlohmann::json rows = nlohmann::json::array();
+  std::size_t forced = 0;
   for (const ConvProblem& problem : problems_) {
     const ConvTable::Chosen chosen = table.explain(problem);
+    forced += chosen.why == ConvTable::Why::forced && (chosen.row->name != "ref" || o_.compute.conv == "ref");
     rows.push_back({{"problem", describe(problem)}, {"row", chosen.row->name}, {"why", name_of(chosen.why)}});
     if (!quiet()) fmt::print("{:<64} {:<14} {}\n", describe(problem), chosen.row->name, name_of(chosen.why));
   }
   const ConvCacheKey key = conv_cache_key(backend_);
   if (!quiet()) {
     for (const std::string& line : missing_libraries(backend_)) fmt::print("{}\n", line);
+    if (!o_.compute.conv.empty())
+      fmt::print("--conv {}: used for {} of {} convolutions{}\n", o_.compute.conv, forced, problems_.size(),
+                 forced < problems_.size() ? "; the others run as listed" : "");
     fmt::print("{}; {}\ncache: {}\n", key.device, key.versions, file_.string());
   }
   if (!o_.json.empty())
