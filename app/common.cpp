@@ -1,4 +1,5 @@
 #include "app/common.h"
+#include "app/checks.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -17,7 +18,7 @@
 #include "io/store.h"
 #include "kernels/names.h"
 #include "model/conv_cache.h"
-#include "model/detect_split.h"
+#include "model/zoo.h"
 
 namespace rook::app {
 
@@ -73,26 +74,38 @@ DType ComputeOptions::dtype(bool training) const {
   return *type;
 }
 
+std::string model_help() {
+  return fmt::format(
+      "a run folder, a checkpoint (.safetensors), NETWORK.cfg:FILE.weights, or {} (our own weights, part of rook)",
+      kRendered);
+}
+
+void add_size(CLI::App& app, int& size, const char* otherwise) {
+  app.add_option("--size", size,
+                 fmt::format("side of the network's input in pixels, a multiple of 32 (default: {})", otherwise))
+      ->check(input_side());
+}
+
 void ModelOptions::add(CLI::App& app) {
-  app.add_option("--model", model, "a run folder, a checkpoint (.safetensors), or NETWORK.cfg:FILE.weights")
-      ->required();
+  app.add_option("--model", model, model_help())->required();
   app.add_option("--names", load.names_file, "class names, one per line, where the weights have none");
   app.add_option("--bn-eps", load.bn_eps,
-                 "darknet weights: what batch norm adds to the variance (darknet 1e-5, OpenCV 1e-6)");
+                 "darknet weights: what batch norm adds to the variance (darknet 1e-5, OpenCV 1e-6)")
+      ->check(between(1e-12, 1));
   app.add_flag("--lenient", load.lenient, "unknown keys of a cfg are warnings, as in darknet");
   app.add_flag("--live", load.live, "of a checkpoint the live weights instead of their average");
 }
 
 void DetectionOptions::add(CLI::App& app, const char* default_classes) {
   classes = default_classes;
-  app.add_option("--conf", conf, "least confidence of a box")->capture_default_str()->check(CLI::Range(0.0, 1.0));
+  app.add_option("--conf", conf, "least confidence of a box")->capture_default_str()->check(between(0.0, 1.0));
   app.add_option("--nms", nms,
                  "suppression: plain, greedy (darknet's greedynms), diou, or cfg (what the network's cfg says)")
       ->capture_default_str()
       ->check(CLI::IsMember({"plain", "greedy", "diou", "cfg"}));
   app.add_option("--nms-threshold", nms_threshold, "overlap above which the weaker box goes")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(between(0.0, 1.0));
   app.add_option("--classes", classes,
                  "of a box: best (only its likeliest class) or all (each class above --conf, as darknet does)")
       ->capture_default_str()
@@ -102,10 +115,8 @@ void DetectionOptions::add(CLI::App& app, const char* default_classes) {
       ->check(CLI::IsMember({"half-pixel", "align-corners", "area"}));
   app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)")
       ->check(CLI::IsMember({"stretch", "letterbox"}));
-  app.add_option(
-      "--size", size,
-      "side of the network's input in pixels, a multiple of 32 (default: that of the training, or the cfg's)");
-  app.add_option("--batch", batch, "photos at a time")->capture_default_str()->check(CLI::Range(1, 1024));
+  add_size(app, size, "that of the training, or the cfg's");
+  app.add_option("--batch", batch, "photos at a time")->capture_default_str()->check(between(1, 1024));
 }
 
 void DetectionOptions::apply(Preprocess& preprocess) const {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "engine/conv_table.h"
 #include "io/dataset.h"
+#include "model/detect_split.h"
 #include "model/detector.h"
 #include "model/evaluate.h"
 #include "model/model.h"
@@ -58,6 +59,11 @@ struct ComputeOptions {
   // --conv, and what `rook tune` measured on this device; says once, on standard error, why a cache is ignored.
   ConvChoice convs() const { return conv_choice(conv, backend(), conv_cache); }
 };
+
+// What the help of every command says of the model it takes.
+std::string model_help();
+// --size. `otherwise`: what the side is without it.
+void add_size(CLI::App& app, int& size, const char* otherwise);
 
 // --model, --names, --lenient, --live.
 struct ModelOptions {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "base/error.h"
 #include "io/atomic_file.h"
@@ -88,9 +89,11 @@ void add_compare(CLI::App& app) {
       "labelled photos to compare on (default: those of the first run)");
   c->add_option("--out", o->out, "the page")->capture_default_str();
   c->add_option("--json", o->json, "write everything as JSON to a file, or to standard output (-)");
-  c->add_option("--target", o->targets, "mAP50 whose time is listed; may be repeated")->check(CLI::Range(0.0, 1.0));
-  c->add_option("--conf", o->conf, "least confidence of boxes that are drawn and counted")->capture_default_str();
-  c->add_option("--resamples", o->resamples, "of the bootstrap")->capture_default_str()->check(CLI::Range(10, 1000000));
+  c->add_option("--target", o->targets, "mAP50 whose time is listed; may be repeated")->check(between(0.0, 1.0));
+  c->add_option("--conf", o->conf, "least confidence of boxes that are drawn and counted")
+      ->capture_default_str()
+      ->check(between(0, 1));
+  c->add_option("--resamples", o->resamples, "of the bootstrap")->capture_default_str()->check(between(10, 1000000));
   c->add_option("--seed", o->seed, "of the bootstrap")->capture_default_str();
   c->add_flag("--live", o->live, "the live weights instead of their average");
   o->compute.add(*c);

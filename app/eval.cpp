@@ -4,6 +4,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "app/counter.h"
 #include "model/detect_split.h"
@@ -22,6 +23,11 @@ struct EvalFlags {
 };
 
 void run(const EvalFlags& options) {
+  if (options.floor > options.detection.conf)
+    throw UsageError(
+        fmt::format("--floor {0}: lies above --conf {1}, and precision and recall at {1} would lack the boxes between "
+                    "them; name a --conf that is no lower",
+                    options.floor, options.detection.conf));
   Model model = options.model.read();
   options.detection.apply(model.preprocess);
   io::Dataset dataset = options.data.read();
@@ -59,7 +65,9 @@ void add_eval(CLI::App& app) {
   options->data.add(*command, "valid");
   options->detection.add(*command, "all");
   options->compute.add(*command);
-  command->add_option("--floor", options->floor, "least confidence that counts for mAP")->capture_default_str();
+  command->add_option("--floor", options->floor, "least confidence that counts for mAP, not above --conf")
+      ->capture_default_str()
+      ->check(between(0, 1));
   command->add_option("--json", options->json, "write the result as JSON to a file, or to standard output (-)");
   command->footer(
       "Example:\n  rook eval --model runs/chess --data chess --split test\nmAP50 and mAP50:95 as COCO counts them; "

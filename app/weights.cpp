@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "base/error.h"
 #include "io/atomic_file.h"
@@ -122,7 +123,7 @@ void add_weights(CLI::App& app) {
   };
   auto options = std::make_shared<WeightsFlags>();
   const auto common = [options](CLI::App* sub) {
-    sub->add_option("model", options->from, "a run folder, a checkpoint, or NETWORK.cfg:FILE.weights")->required();
+    sub->add_option("model", options->from, model_help())->required();
     sub->add_option("--names", options->load.names_file, "class names, one per line, where the weights have none");
     sub->add_flag("--lenient", options->load.lenient, "unknown keys of a cfg are warnings");
     sub->add_flag("--live", options->load.live, "of a checkpoint the live weights instead of their average");
@@ -146,7 +147,7 @@ void add_weights(CLI::App& app) {
   part->footer("Example:\n  rook weights partial yolov4-tiny:yolov4-tiny.weights 29 yolov4-tiny.conv.29");
   part->add_option("layers", options->layers, "how many layers, as the cfg counts them")
       ->required()
-      ->check(CLI::PositiveNumber);
+      ->check(between(1, 100000));
   part->add_option("out", options->to, "file to write, FILE.conv.N")->required();
   part->callback([options] { save(options->to, load_model(options->from, options->load), options->layers); });
   command->footer(

@@ -1,0 +1,74 @@
+// What cannot be meant is refused with its name: numbers out of range.
+#include "tests/app/cli_support.h"
+
+using namespace rook::test;
+
+namespace {
+
+// Bad usage: status 2, and a message that says `what`.
+void check_usage(const Words& words, const std::string& what) {
+  const Output output = run_program(words);
+  INFO("rook ", joined(words), "\n", output.err);
+  CHECK(output.status == 2);
+  CHECK(shows(output.err, what));
+  CHECK(output.out.empty());
+  CHECK(output.err.size() < 400);
+}
+
+Words with(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+}  // namespace
+
+TEST_CASE("command line: a network's size is a multiple of 32") {
+  const std::vector<Words> commands{{"detect", "--model", "m", "p.jpg"},
+                                    {"serve", "--model", "m"},
+                                    {"eval", "--model", "m", "--data", "d"},
+                                    {"train", "--data", "d"},
+                                    {"label", "out", "p.jpg", "--model", "m"},
+                                    {"inspect", "--model", "rook-nano"},
+                                    {"diff", "p.jpg", "--model", "m"},
+                                    {"tune", "--arch", "rook-nano"},
+                                    {"bench", "net"},
+                                    {"bench", "train"},
+                                    {"bench", "ops"}};
+  for (const Words& command : commands)
+    for (const char* size : {"100", "0", "-32", "64.5", "1000000", "nan", "big"})
+      check_usage(with(command, {"--size", size}), "--size");
+  check_usage(with(commands.front(), {"--size", "100"}), "100 is not a multiple of 32 from 32 to");
+}
+
+TEST_CASE("command line: numbers that cannot be meant are refused, saying which could") {
+  const Words train{"train", "--data", "d"};
+  const std::vector<std::pair<std::string, std::string>> numbers{
+      {"--lr", "-1"},       {"--lr", "nan"},          {"--momentum", "2"},    {"--ema", "2"},
+      {"--decay", "-1"},    {"--clip", "-1"},         {"--warmup", "-5"},     {"--freeze", "-3"},
+      {"--patience", "-1"}, {"--eval-every", "-1"},   {"--eval-from", "-1"},  {"--box-weight", "-1"},
+      {"--mosaic", "3"},    {"--mosaic-until", "2"},  {"--epochs", "0"},      {"--epochs", "inf"},
+      {"--batch", "0"},     {"--subdivisions", "-1"}, {"--multi-scale", "0"}, {"--turn", "-1"}};
+  for (const auto& [name, value] : numbers) check_usage(with(train, {name, value}), name);
+  check_usage(with(train, {"--epochs", "0"}), "0 is not a number from 0.001 to 1000000");
+  const Words detect{"detect", "--model", "m", "p.jpg"};
+  for (const char* value : {"-1", "nan", "0"}) check_usage(with(detect, {"--bn-eps", value}), "--bn-eps");
+  check_usage(with(detect, {"--conf", "nan"}), "--conf");
+  check_usage({"bench", "net", "--classes", "-5"}, "--classes");
+  check_usage({"tune", "--arch", "rook-nano", "--classes", "-5"}, "--classes");
+  check_usage({"weights", "partial", "m", "0", "out"}, "layers");
+}
+
+TEST_CASE("rook train: what does not fit the network or the batch is said in a dry run") {
+  const Words train = with(train_words(tiny_run().data, "nowhere", "1"), {"--dry-run"});
+  check_usage(with(train, {"--subdivisions", "3"}), "--subdivisions 3: does not divide the batch of 4");
+  check_usage(with(train, {"--freeze", "999"}), "--freeze 999: the network has");
+  CHECK(run_program(with(train, {"--subdivisions", "2"})).status == 0);
+  CHECK(!fs::exists("nowhere"));
+}
+
+TEST_CASE("rook eval: boxes that precision and recall need are not left out") {
+  const Words eval{"eval", "--model", tiny_run().run.string(), "--data", tiny_run().data.string()};
+  check_usage(with(eval, {"--floor", "0.5"}), "--floor 0.5: lies above --conf 0.25");
+  check_usage(with(eval, {"--floor", "2"}), "--floor");
+  CHECK(run_program(with(eval, {"--floor", "0.25"})).status == 0);
+}
