@@ -5,9 +5,11 @@
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -227,7 +229,8 @@ std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json
 
 void write_text(const std::string& where, const std::string& text) {
   if (where == "-") {
-    std::fputs(text.c_str(), stdout);
+    if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0)
+      throw Error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
     return;
   }
   io::write_file_atomically(where, text);
@@ -236,6 +239,15 @@ void write_text(const std::string& where, const std::string& text) {
 void write_json(const std::string& where, const nlohmann::json& json) {
   // Names of files need not be UTF-8: what is not is replaced by U+FFFD.
   write_text(where, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+int finish_output(int status) {
+  errno = 0;
+  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  if (!failed || status != 0) return status;
+  fmt::print(stderr, "rook: standard output cannot be written: {}\n",
+             errno != 0 ? std::strerror(errno) : "some of it was lost; is the disk full?");
+  return 1;
 }
 
 std::atomic<bool>& interrupted() {

@@ -113,7 +113,11 @@ std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json
 void write_text(const std::string& where, const std::string& text);
 void write_json(const std::string& where, const nlohmann::json& json);
 
-// Set by Ctrl-C once install_interrupt() was called; a second Ctrl-C ends the program at once.
+// The last thing the program does: `status`, or 1 with a message where that says success and standard output could not
+// be written.
+int finish_output(int status);
+
+// Set by Ctrl-C or SIGTERM once install_interrupt() was called; a second one ends the program at once.
 std::atomic<bool>& interrupted();
 void install_interrupt();
 

@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <string>
 
 #include "app/common.h"
+#include "app/unknown_word.h"
 #include "base/error.h"
 
 namespace {
@@ -28,9 +30,7 @@ bool cpu_fits() {
   return fits;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   if (!cpu_fits()) {
     std::fputs(
         "rook: this program was built for a newer CPU than this one; build it here, or with -DROOK_MARCH=x86-64-v2\n",
@@ -61,7 +61,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     return rook::app::exit_status;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    const std::string unknown = error.get_exit_code() == 0 ? "" : rook::app::unknown_word(app);
+    if (unknown.empty()) return app.exit(error) == 0 ? 0 : 2;
+    fmt::print(stderr, "rook: {}\n", unknown);
+    return 2;
   } catch (const rook::app::UsageError& error) {
     fmt::print(stderr, "rook: {}\n", error.what());
     return 2;
@@ -77,4 +80,10 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "rook: {}\n", error.what());
     return 1;
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return rook::app::finish_output(run(argc, argv));
 }

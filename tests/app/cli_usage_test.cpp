@@ -1,4 +1,4 @@
-// What cannot be meant is refused with its name: numbers out of range.
+// What cannot be meant is refused with its name: misspelt words, numbers out of range; output that cannot be written.
 #include "tests/app/cli_support.h"
 
 using namespace rook::test;
@@ -20,7 +20,30 @@ Words with(Words words, const Words& more) {
   return words;
 }
 
+// The program with its standard output going to `device`.
+Output run_to(const std::string& device, const Words& words) {
+  const TempFolder folder;
+  std::string line;
+  for (const std::string& word : command_of(words)) line += "'" + word + "' ";
+  Child child(folder / ".", {"/bin/sh", "-c", line + "> " + device}, kQuietThreads);
+  const int status = child.wait();
+  return {status, child.out(), without_device(child.err())};
+}
+
 }  // namespace
+
+TEST_CASE("command line: a misspelt word is named before anything is said to be missing") {
+  check_usage({"trian", "--data", "x"}, "rook: no command 'trian' (did you mean train?)");
+  check_usage({"data", "chek", "x"}, "rook: no command 'chek' (did you mean check?); rook data --help");
+  check_usage({"train", "--dta", "x"}, "rook: no option '--dta' (did you mean --data?); rook train --help");
+  check_usage({"train", "--dta=x"}, "no option '--dta' (did you mean --data?)");
+  check_usage({"data", "check", "x", "--sampels", "3"}, "no option '--sampels' (did you mean --samples?)");
+  check_usage({"--colour"}, "no option '--colour'");
+  check_usage({"paint"}, "no command 'paint'; rook --help");
+  // What is not misspelt is said as before.
+  check_usage({"train"}, "--data is required");
+  CHECK(output_of({"--help"}) == output_of({"-h"}));
+}
 
 TEST_CASE("command line: a network's size is a multiple of 32") {
   const std::vector<Words> commands{{"detect", "--model", "m", "p.jpg"},
@@ -71,4 +94,24 @@ TEST_CASE("rook eval: boxes that precision and recall need are not left out") {
   check_usage(with(eval, {"--floor", "0.5"}), "--floor 0.5: lies above --conf 0.25");
   check_usage(with(eval, {"--floor", "2"}), "--floor");
   CHECK(run_program(with(eval, {"--floor", "0.25"})).status == 0);
+}
+
+TEST_CASE("command line: output that cannot be written is a failure") {
+  if (!fs::exists("/dev/full")) return;
+  const std::string run = tiny_run().run.string(), data = tiny_run().data.string();
+  const std::vector<Words> all{{"--help"},
+                               {"--version"},
+                               {"detect", "--model", run, data + "/test/images", "--json", "-"},
+                               {"detect", "--model", run, data + "/test/images"},
+                               {"eval", "--model", run, "--data", data},
+                               {"data", "check", data},
+                               {"runs", run}};
+  for (const Words& words : all) {
+    const Output output = run_to("/dev/full", words);
+    INFO("rook ", joined(words), "\n", output.err);
+    CHECK(output.status == 1);
+    CHECK(shows(output.err, "rook: "));
+    CHECK((shows(output.err, "cannot be written") || shows(output.err, "cannot write")));
+    CHECK(run_to("/dev/null", words).status == 0);
+  }
 }
