@@ -9,6 +9,7 @@
 #include "app/common.h"
 #include "app/unknown_word.h"
 #include "base/error.h"
+#include "base/json_reason.h"
 
 namespace {
 
@@ -77,7 +78,7 @@ int run(int argc, char** argv) {
     std::fputs("rook: out of memory; take a smaller batch or picture\n", stderr);
     return 1;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "rook: {}\n", error.what());
+    fmt::print(stderr, "rook: {}\n", rook::json_reason(error));
     return 1;
   }
 }

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json_reason.h"
 #include "io/atomic_file.h"
 #include "io/file_reader.h"
 
@@ -250,7 +251,7 @@ std::string header_text(const std::string& file, const SafeTensors& tensors, con
   try {
     text = json.dump();
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: a name or metadata cannot be written: {}", file, error.what()));
+    throw Error(fmt::format("{}: a name or metadata cannot be written: {}", file, json_reason(error)));
   }
   text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
   if (text.size() > kHighestHeaderBytes) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_reason.h"
 #include "io/safetensors.h"
 #include "kernels/float16.h"
 
@@ -126,7 +127,7 @@ nlohmann::json parse_json(const io::SafeTensors& file, const std::string& key) {
   try {
     return nlohmann::json::parse(metadata(file, key));
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: '{}' in its metadata is not valid JSON: {}", file.file, key, error.what()));
+    throw Error(fmt::format("{}: '{}' in its metadata is not valid JSON: {}", file.file, key, json_reason(error)));
   }
 }
 
@@ -148,7 +149,7 @@ io::DarknetHeader header_from_json(const nlohmann::json& json, const std::string
             .seen = json.at("seen").get<std::uint64_t>(),
             .bytes = json.at("bytes").get<int>()};
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: the darknet header in its metadata cannot be read: {}", file, error.what()));
+    throw Error(fmt::format("{}: the darknet header in its metadata cannot be read: {}", file, json_reason(error)));
   }
 }
 
@@ -232,6 +233,12 @@ nlohmann::json to_json(const io::DarknetHeader& header) {
           {"revision", header.revision},
           {"seen", header.seen},
           {"bytes", header.bytes}};
+}
+
+bool holds_training(const Checkpoint& checkpoint) {
+  if (!checkpoint.state.is_object()) return false;
+  const auto config = checkpoint.state.find("config");
+  return config != checkpoint.state.end() && config->is_object() && config->contains("recipe");
 }
 
 Model to_model(const Checkpoint& checkpoint, const std::string& source, bool live) {

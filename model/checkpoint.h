@@ -38,6 +38,10 @@ Checkpoint parse_checkpoint(std::span<const std::byte> bytes, const std::string&
 // `state` of a checkpoint made of darknet weights: {"darknet": this}, so that the way back gives the same bytes.
 nlohmann::json to_json(const io::DarknetHeader& header);
 
+// Whether it was saved by a training, whose configuration its state holds. An export says at most how large pictures
+// are.
+bool holds_training(const Checkpoint& checkpoint);
+
 // A model from a checkpoint, by its EMA unless `live`.
 Model to_model(const Checkpoint& checkpoint, const std::string& source, bool live = false);
 

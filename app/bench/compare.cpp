@@ -10,6 +10,7 @@
 #include "app/bench/bench.h"
 #include "app/checks.h"
 #include "base/error.h"
+#include "base/json_reason.h"
 
 namespace rook::app {
 namespace {
@@ -80,7 +81,7 @@ Timings read(const std::string& path) {
     if (timings.empty()) throw Error("holds no timings of rook bench or bench/*.py");
     return timings;
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: is no file of timings: {}", path, error.what()));
+    throw Error(fmt::format("{}: is no file of timings: {}", path, json_reason(error)));
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", path, error.what()));
   }
