@@ -208,7 +208,7 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names) 
 
 std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json& run_config,
                                         const io::Dataset& dataset, const io::Split& split,
-                                        const ComputeOptions& compute) {
+                                        const ComputeOptions& compute, std::vector<Unreadable>* unreadable) {
   constexpr float kFloor = 0.001f;
   const auto train = run_config.value("train", nlohmann::json::object());
   Detector detector(*model.network, *model.params, model.preprocess,
@@ -221,10 +221,24 @@ std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json
                      .best_class = false,
                      .conv = compute.convs()});
   Counter counter("photos", static_cast<int>(split.images.size()));
-  std::vector<ImageResult> results =
-      detect_split(detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); });
+  std::vector<ImageResult> results = detect_split(
+      detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); }, unreadable);
   rename_classes(results, model.names, dataset.classes);
   return results;
+}
+
+void name_left_out(const io::Dataset& dataset) {
+  for (const io::Fault& fault : dataset.faults)
+    if (fault.kind == io::Fault::Kind::unreadable_image) fmt::print(stderr, "left out: {}\n", fault.message);
+}
+
+void report_unreadable(const std::vector<Unreadable>& unreadable, std::size_t total) {
+  if (unreadable.empty()) return;
+  for (const Unreadable& photo : unreadable) fmt::print(stderr, "rook: {}\n", photo.why);
+  if (unreadable.size() == total) throw Error("none of the photos could be read");
+  fmt::print(stderr, "rook: {} of {} photos could not be read; all figures are of the others\n", unreadable.size(),
+             total);
+  exit_status = 1;
 }
 
 void write_text(const std::string& where, const std::string& text) {

@@ -104,10 +104,16 @@ struct DataOptions {
 void match_classes(io::Dataset& dataset, const std::vector<std::string>& names);
 
 // What a run's model finds on the photos of a split, for evaluation: at the size of its training, classes renumbered as
-// the data set has them, by name.
+// the data set has them, by name. `unreadable`: as detect_split takes it.
 std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json& run_config,
                                         const io::Dataset& dataset, const io::Split& split,
-                                        const ComputeOptions& compute);
+                                        const ComputeOptions& compute, std::vector<Unreadable>* unreadable = nullptr);
+
+// Names the photos that were left out when the data set was read because they are none, on standard error.
+void name_left_out(const io::Dataset& dataset);
+// Names photos that could not be read on standard error; the program then ends with 1. Throws Error when none of
+// `total` could.
+void report_unreadable(const std::vector<Unreadable>& unreadable, std::size_t total);
 
 // These write to a file, or to standard output for "-".
 void write_text(const std::string& where, const std::string& text);

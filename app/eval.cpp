@@ -31,6 +31,7 @@ void run(const EvalFlags& options) {
   Model model = options.model.read();
   options.detection.apply(model.preprocess);
   io::Dataset dataset = options.data.read();
+  name_left_out(dataset);
   match_classes(dataset, model.names);
   const io::Split& split = DataOptions::find(dataset, options.data.split);
   DetectorOptions detector_options = options.detection.detector(*model.network, options.compute);
@@ -38,11 +39,13 @@ void run(const EvalFlags& options) {
   Detector detector(*model.network, *model.params, model.preprocess, detector_options);
   const auto start = std::chrono::steady_clock::now();
   std::vector<ImageResult> results;
+  std::vector<Unreadable> unreadable;
   {
     Counter counter("photos", static_cast<int>(split.images.size()));
-    results =
-        detect_split(detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); });
+    results = detect_split(
+        detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); }, &unreadable);
   }
+  report_unreadable(unreadable, split.images.size());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Evaluation evaluation = evaluate(results, model.names, {.conf = options.detection.conf});
   evaluation.preprocess =
@@ -50,8 +53,8 @@ void run(const EvalFlags& options) {
                   detector.height(), options.floor, options.detection.nms, options.detection.nms_threshold);
   if (options.json != "-") {
     fmt::print("{}\n", to_text(evaluation));
-    fmt::print("{} photos in {:.1f} s ({:.1f} photos/s, decoding included)\n", split.images.size(), seconds,
-               split.images.size() / seconds);
+    fmt::print("{} photos in {:.1f} s ({:.1f} photos/s, decoding included)\n", results.size(), seconds,
+               static_cast<double>(results.size()) / seconds);
   }
   if (!options.json.empty()) write_json(options.json, to_json(evaluation));
 }
