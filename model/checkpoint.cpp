@@ -159,10 +159,12 @@ std::string to_utf8(const std::string& text) {
 
 }  // namespace
 
-void write_checkpoint(const std::filesystem::path& path, const Network& network, const Params& layout,
-                      const Checkpoint& checkpoint) {
+namespace {
+
+io::SafeTensors to_file(const std::string& name, const Network& network, const Params& layout,
+                        const Checkpoint& checkpoint) {
   io::SafeTensors file;
-  file.file = path.string();
+  file.file = name;
   file.metadata = {{"format", kFormat},
                    {"cfg", to_utf8(network.cfg.to_text())},
                    {"cfg_name", to_utf8(network.cfg.name)},
@@ -173,13 +175,11 @@ void write_checkpoint(const std::filesystem::path& path, const Network& network,
   if (!checkpoint.note.empty()) file.metadata["note"] = to_utf8(checkpoint.note);
   add_arrays(file, "", layout, checkpoint.values, checkpoint.half);
   if (!checkpoint.ema.empty()) add_arrays(file, kEmaPrefix, layout, checkpoint.ema, checkpoint.half);
-  for (const auto& [name, values] : checkpoint.optimizer)
-    file.add_f32(kOptimizerPrefix + name, {static_cast<std::int64_t>(values.size())}, values);
+  for (const auto& [array, values] : checkpoint.optimizer)
+    file.add_f32(kOptimizerPrefix + array, {static_cast<std::int64_t>(values.size())}, values);
   file.metadata[kDigest] = digest_of(file);
-  io::write_safetensors(path, file);
+  return file;
 }
-
-namespace {
 
 Checkpoint from_file(const io::SafeTensors& file) {
   const std::string format = metadata(file, "format");
@@ -218,6 +218,16 @@ Checkpoint from_file(const io::SafeTensors& file) {
 }
 
 }  // namespace
+
+std::vector<std::byte> checkpoint_bytes(const std::string& name, const Network& network, const Params& layout,
+                                        const Checkpoint& checkpoint) {
+  return io::safetensors_bytes(to_file(name, network, layout, checkpoint), name);
+}
+
+void write_checkpoint(const std::filesystem::path& file, const Network& network, const Params& layout,
+                      const Checkpoint& checkpoint) {
+  io::write_safetensors(file, to_file(file.string(), network, layout, checkpoint));
+}
 
 Checkpoint read_checkpoint(const std::filesystem::path& file) {
   return from_file(io::read_safetensors(file));

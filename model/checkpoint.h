@@ -28,6 +28,9 @@ struct Checkpoint {
   std::vector<std::pair<std::string, std::vector<float>>> optimizer;  // "velocity" or "m", "v": trainable layout
 };
 
+// The bytes of a checkpoint; `name` is for messages.
+std::vector<std::byte> checkpoint_bytes(const std::string& name, const Network& network, const Params& layout,
+                                        const Checkpoint& checkpoint);
 // Atomic: the file is the old one or the new one at any moment.
 void write_checkpoint(const std::filesystem::path& file, const Network& network, const Params& layout,
                       const Checkpoint& checkpoint);
