@@ -271,9 +271,10 @@ std::atomic<bool>& interrupted() {
 
 void install_interrupt() {
   interrupted();
-  std::signal(SIGINT, [](int) {
-    if (interrupted().exchange(true)) std::_Exit(130);
-  });
+  for (const int signal : {SIGINT, SIGTERM})
+    std::signal(signal, [](int number) {
+      if (interrupted().exchange(true)) std::_Exit(128 + number);
+    });
 }
 
 }  // namespace rook::app
