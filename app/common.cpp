@@ -1,12 +1,15 @@
 #include "app/common.h"
+#include "app/checks.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -17,7 +20,7 @@
 #include "io/store.h"
 #include "kernels/names.h"
 #include "model/conv_cache.h"
-#include "model/detect_split.h"
+#include "model/zoo.h"
 
 namespace rook::app {
 
@@ -73,26 +76,38 @@ DType ComputeOptions::dtype(bool training) const {
   return *type;
 }
 
+std::string model_help() {
+  return fmt::format(
+      "a run folder, a checkpoint (.safetensors), NETWORK.cfg:FILE.weights, or {} (our own weights, part of rook)",
+      kRendered);
+}
+
+void add_size(CLI::App& app, int& size, const char* otherwise) {
+  app.add_option("--size", size,
+                 fmt::format("side of the network's input in pixels, a multiple of 32 (default: {})", otherwise))
+      ->check(input_side());
+}
+
 void ModelOptions::add(CLI::App& app) {
-  app.add_option("--model", model, "a run folder, a checkpoint (.safetensors), or NETWORK.cfg:FILE.weights")
-      ->required();
+  app.add_option("--model", model, model_help())->required();
   app.add_option("--names", load.names_file, "class names, one per line, where the weights have none");
   app.add_option("--bn-eps", load.bn_eps,
-                 "darknet weights: what batch norm adds to the variance (darknet 1e-5, OpenCV 1e-6)");
+                 "darknet weights: what batch norm adds to the variance (darknet 1e-5, OpenCV 1e-6)")
+      ->check(between(1e-12, 1));
   app.add_flag("--lenient", load.lenient, "unknown keys of a cfg are warnings, as in darknet");
   app.add_flag("--live", load.live, "of a checkpoint the live weights instead of their average");
 }
 
 void DetectionOptions::add(CLI::App& app, const char* default_classes) {
   classes = default_classes;
-  app.add_option("--conf", conf, "least confidence of a box")->capture_default_str()->check(CLI::Range(0.0, 1.0));
+  app.add_option("--conf", conf, "least confidence of a box")->capture_default_str()->check(between(0.0, 1.0));
   app.add_option("--nms", nms,
                  "suppression: plain, greedy (darknet's greedynms), diou, or cfg (what the network's cfg says)")
       ->capture_default_str()
       ->check(CLI::IsMember({"plain", "greedy", "diou", "cfg"}));
   app.add_option("--nms-threshold", nms_threshold, "overlap above which the weaker box goes")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(between(0.0, 1.0));
   app.add_option("--classes", classes,
                  "of a box: best (only its likeliest class) or all (each class above --conf, as darknet does)")
       ->capture_default_str()
@@ -102,10 +117,8 @@ void DetectionOptions::add(CLI::App& app, const char* default_classes) {
       ->check(CLI::IsMember({"half-pixel", "align-corners", "area"}));
   app.add_option("--fit", fit, "stretch or letterbox (default: as the model was trained)")
       ->check(CLI::IsMember({"stretch", "letterbox"}));
-  app.add_option(
-      "--size", size,
-      "side of the network's input in pixels, a multiple of 32 (default: that of the training, or the cfg's)");
-  app.add_option("--batch", batch, "photos at a time")->capture_default_str()->check(CLI::Range(1, 1024));
+  add_size(app, size, "that of the training, or the cfg's");
+  app.add_option("--batch", batch, "photos at a time")->capture_default_str()->check(between(1, 1024));
 }
 
 void DetectionOptions::apply(Preprocess& preprocess) const {
@@ -214,7 +227,7 @@ void keep_splits(io::Dataset& dataset, const std::vector<std::string>& names) {
 
 std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json& run_config,
                                         const io::Dataset& dataset, const io::Split& split,
-                                        const ComputeOptions& compute) {
+                                        const ComputeOptions& compute, std::vector<Unreadable>* unreadable) {
   constexpr float kFloor = 0.001f;
   const auto train = run_config.value("train", nlohmann::json::object());
   Detector detector(*model.network, *model.params, model.preprocess,
@@ -227,15 +240,30 @@ std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json
                      .best_class = false,
                      .conv = compute.convs()});
   Counter counter("photos", static_cast<int>(split.images.size()));
-  std::vector<ImageResult> results =
-      detect_split(detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); });
+  std::vector<ImageResult> results = detect_split(
+      detector, split, model.network->channels, &interrupted(), [&](int done) { counter.show(done); }, unreadable);
   rename_classes(results, model.names, dataset.classes);
   return results;
 }
 
+void name_left_out(const io::Dataset& dataset) {
+  for (const io::Fault& fault : dataset.faults)
+    if (fault.kind == io::Fault::Kind::unreadable_image) fmt::print(stderr, "left out: {}\n", fault.message);
+}
+
+void report_unreadable(const std::vector<Unreadable>& unreadable, std::size_t total) {
+  if (unreadable.empty()) return;
+  for (const Unreadable& photo : unreadable) fmt::print(stderr, "rook: {}\n", photo.why);
+  if (unreadable.size() == total) throw Error("none of the photos could be read");
+  fmt::print(stderr, "rook: {} of {} photos could not be read; all figures are of the others\n", unreadable.size(),
+             total);
+  exit_status = 1;
+}
+
 void write_text(const std::string& where, const std::string& text) {
   if (where == "-") {
-    std::fputs(text.c_str(), stdout);
+    if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0)
+      throw Error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
     return;
   }
   io::write_file_atomically(where, text);
@@ -244,6 +272,15 @@ void write_text(const std::string& where, const std::string& text) {
 void write_json(const std::string& where, const nlohmann::json& json) {
   // Names of files need not be UTF-8: what is not is replaced by U+FFFD.
   write_text(where, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+int finish_output(int status) {
+  errno = 0;
+  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  if (!failed || status != 0) return status;
+  fmt::print(stderr, "rook: standard output cannot be written: {}\n",
+             errno != 0 ? std::strerror(errno) : "some of it was lost; is the disk full?");
+  return 1;
 }
 
 std::atomic<bool>& interrupted() {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "engine/conv_table.h"
 #include "io/dataset.h"
+#include "model/detect_split.h"
 #include "model/detector.h"
 #include "model/evaluate.h"
 #include "model/model.h"
@@ -59,6 +60,11 @@ struct ComputeOptions {
   ConvChoice convs() const { return conv_choice(conv, backend(), conv_cache); }
 };
 
+// What the help of every command says of the model it takes.
+std::string model_help();
+// --size. `otherwise`: what the side is without it.
+void add_size(CLI::App& app, int& size, const char* otherwise);
+
 // --model, --names, --lenient, --live.
 struct ModelOptions {
   std::string model;
@@ -104,14 +110,24 @@ void match_classes(io::Dataset& dataset, const std::vector<std::string>& names);
 void keep_splits(io::Dataset& dataset, const std::vector<std::string>& names);
 
 // What a run's model finds on the photos of a split, for evaluation: at the size of its training, classes renumbered as
-// the data set has them, by name.
+// the data set has them, by name. `unreadable`: as detect_split takes it.
 std::vector<ImageResult> results_of_run(const Model& model, const nlohmann::json& run_config,
                                         const io::Dataset& dataset, const io::Split& split,
-                                        const ComputeOptions& compute);
+                                        const ComputeOptions& compute, std::vector<Unreadable>* unreadable = nullptr);
+
+// Names the photos that were left out when the data set was read because they are none, on standard error.
+void name_left_out(const io::Dataset& dataset);
+// Names photos that could not be read on standard error; the program then ends with 1. Throws Error when none of
+// `total` could.
+void report_unreadable(const std::vector<Unreadable>& unreadable, std::size_t total);
 
 // These write to a file, or to standard output for "-".
 void write_text(const std::string& where, const std::string& text);
 void write_json(const std::string& where, const nlohmann::json& json);
+
+// The last thing the program does: `status`, or 1 with a message where that says success and standard output could not
+// be written.
+int finish_output(int status);
 
 // Set by Ctrl-C, and by what else asks a program to end (SIGTERM, SIGHUP), once install_interrupt() was called; a
 // second one ends the program at once.

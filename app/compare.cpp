@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "base/error.h"
 #include "io/atomic_file.h"
@@ -40,15 +41,30 @@ void complete_data(CompareFlags& o, const Run& first) {
   data = std::move(own);
 }
 
-void look(ComparedRun& run, const CompareFlags& o, const io::Dataset& dataset, const io::Split& split) {
+// What cannot be read is the same for every run.
+std::vector<Unreadable> look(ComparedRun& run, const CompareFlags& o, const io::Dataset& dataset,
+                             const io::Split& split) {
   const Model model = load_model(run.run.folder.string(), {.live = o.live});
   const auto start = std::chrono::steady_clock::now();
-  run.results = results_of_run(model, run.run.config, dataset, split, o.compute);
+  std::vector<Unreadable> unreadable;
+  run.results = results_of_run(model, run.run.config, dataset, split, o.compute, &unreadable);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  run.ms = seconds * 1e3 / static_cast<double>(split.images.size());
+  run.ms = seconds * 1e3 / static_cast<double>(run.results.size());
   for (const std::string& name : dataset.classes)
     if (std::find(model.names.begin(), model.names.end(), name) == model.names.end())
       fmt::print(stderr, "{}: knows no class '{}', whose boxes it cannot find\n", run.name, name);
+  return unreadable;
+}
+
+// The photos that there are results of.
+void take_photos(Comparison& comparison, const io::Split& split, const std::vector<Unreadable>& unreadable) {
+  auto left_out = unreadable.begin();
+  for (std::size_t i = 0; i < split.images.size(); ++i) {
+    if (left_out != unreadable.end() && left_out->index == i)
+      ++left_out;
+    else
+      comparison.files.push_back(split.images[i].file.string());
+  }
 }
 
 void run(CompareFlags& o) {
@@ -63,15 +79,18 @@ void run(CompareFlags& o) {
   }
   complete_data(o, comparison.runs.front().run);
   const io::Dataset dataset = o.data.read();
+  name_left_out(dataset);
   const io::Split& split = DataOptions::find(dataset, o.data.split);
   if (split.images.empty()) throw Error(fmt::format("{}: split '{}' has no photos", o.data.data, split.name));
   comparison.classes = dataset.classes;
-  for (const io::LabelledImage& image : split.images) comparison.files.push_back(image.file.string());
-  comparison.data = fmt::format("{} photos of {}, {}", split.images.size(), o.data.data, split.name);
+  std::vector<Unreadable> unreadable;
   for (ComparedRun& each : comparison.runs) {
     fmt::print(stderr, "{}: looking at {} photos\n", each.name, split.images.size());
-    look(each, o, dataset, split);
+    unreadable = look(each, o, dataset, split);
   }
+  report_unreadable(unreadable, split.images.size());
+  take_photos(comparison, split, unreadable);
+  comparison.data = fmt::format("{} photos of {}, {}", comparison.files.size(), o.data.data, split.name);
   complete(comparison, o.conf, o.resamples, o.seed);
   if (!o.json.empty()) write_json(o.json, to_json(comparison));
   if (o.json != "-") fmt::print("{}", to_text(comparison));
@@ -93,9 +112,11 @@ void add_compare(CLI::App& app) {
       "labelled photos to compare on (default: those of the first run)");
   c->add_option("--out", o->out, "the page")->capture_default_str();
   c->add_option("--json", o->json, "write everything as JSON to a file, or to standard output (-)");
-  c->add_option("--target", o->targets, "mAP50 whose time is listed; may be repeated")->check(CLI::Range(0.0, 1.0));
-  c->add_option("--conf", o->conf, "least confidence of boxes that are drawn and counted")->capture_default_str();
-  c->add_option("--resamples", o->resamples, "of the bootstrap")->capture_default_str()->check(CLI::Range(10, 1000000));
+  c->add_option("--target", o->targets, "mAP50 whose time is listed; may be repeated")->check(between(0.0, 1.0));
+  c->add_option("--conf", o->conf, "least confidence of boxes that are drawn and counted")
+      ->capture_default_str()
+      ->check(between(0, 1));
+  c->add_option("--resamples", o->resamples, "of the bootstrap")->capture_default_str()->check(between(10, 1000000));
   c->add_option("--seed", o->seed, "of the bootstrap")->capture_default_str();
   c->add_flag("--live", o->live, "the live weights instead of their average");
   o->compute.add(*c);

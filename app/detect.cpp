@@ -9,6 +9,8 @@
 
 #include "app/common.h"
 #include "app/pictures.h"
+#include "base/error.h"
+#include "io/atomic_file.h"
 #include "io/image.h"
 #include "model/detections.h"
 
@@ -71,34 +73,62 @@ void print(const fs::path& file, const io::Image& image, const std::vector<Detec
   }
 }
 
+// Photos that are looked at together: which of the files they are, and their pixels.
+struct Batch {
+  std::vector<std::size_t> files;
+  std::vector<io::Image> images;
+};
+
+// From `next` on, which moves. What cannot be read is named on standard error, and the program then ends with 1.
+Batch read_batch(const std::vector<fs::path>& files, std::size_t& next, int most, int channels) {
+  Batch batch;
+  for (; next < files.size() && batch.images.size() < static_cast<std::size_t>(most); ++next) {
+    try {
+      batch.images.push_back(io::read_image(files[next], channels));
+      batch.files.push_back(next);
+    } catch (const Error& error) {
+      fmt::print(stderr, "rook: {}\n", error.what());
+      exit_status = 1;
+    }
+  }
+  return batch;
+}
+
+// Where the drawn copies go; nowhere when none are wanted.
+std::vector<fs::path> make_places(const std::string& out, const std::vector<fs::path>& files) {
+  if (out.empty()) return {};
+  if (fs::exists(out) && !fs::is_directory(out))
+    throw UsageError(fmt::format("--out {}: is a file; name a folder for the copies", out));
+  std::vector<fs::path> places = places_in(out, files);
+  io::make_folder(out);
+  return places;
+}
+
 void run(const DetectFlags& options) {
   const std::vector<fs::path> files = pictures_of(options.inputs);
-  std::vector<fs::path> places;
-  if (!options.out.empty()) {
-    places = places_in(options.out, files);
-    fs::create_directories(options.out);
-  }
+  const std::vector<fs::path> places = make_places(options.out, files);
   Model model = options.model.read();
   options.detection.apply(model.preprocess);
   DetectorOptions detector_options = options.detection.detector(*model.network, options.compute);
   detector_options.batch = std::min<int>(detector_options.batch, static_cast<int>(files.size()));
   Detector detector(*model.network, *model.params, model.preprocess, detector_options);
   nlohmann::json report = nlohmann::json::array();
-  for (std::size_t first = 0; first < files.size() && !interrupted(); first += detector.batch()) {
-    const int count = static_cast<int>(std::min<std::size_t>(detector.batch(), files.size() - first));
-    std::vector<io::Image> images;
-    for (int i = 0; i < count; ++i) images.push_back(io::read_image(files[first + i], model.network->channels));
+  for (std::size_t next = 0; next < files.size() && !interrupted();) {
+    Batch batch = read_batch(files, next, detector.batch(), model.network->channels);
+    const int count = static_cast<int>(batch.images.size());
+    if (count == 0) continue;
     const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < count; ++i) detector.load(i, images[i]);
+    for (int i = 0; i < count; ++i) detector.load(i, batch.images[i]);
     const auto boxes = detector.run(count);
     const double ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() / count;
     for (int i = 0; i < count; ++i) {
-      const fs::path& file = files[first + i];
-      if (options.json != "-" && !options.quiet) print(file, images[i], boxes[i], ms, model.names);
+      io::Image& image = batch.images[i];
+      const fs::path& file = files[batch.files[i]];
+      if (options.json != "-" && !options.quiet) print(file, image, boxes[i], ms, model.names);
       if (!options.json.empty())
-        report.push_back(to_json(file.string(), images[i].width, images[i].height, ms, boxes[i], model.names));
-      if (!options.out.empty()) draw(places[first + i], std::move(images[i]), boxes[i], model.names);
+        report.push_back(to_json(file.string(), image.width, image.height, ms, boxes[i], model.names));
+      if (!options.out.empty()) draw(places[batch.files[i]], std::move(image), boxes[i], model.names);
     }
   }
   if (!options.json.empty()) write_json(options.json, report);
@@ -109,7 +139,8 @@ void run(const DetectFlags& options) {
 
 void add_detect(CLI::App& app) {
   auto options = std::make_shared<DetectFlags>();
-  CLI::App* command = app.add_subcommand("detect", "find objects on pictures");
+  CLI::App* command =
+      app.add_subcommand("detect", "find objects on pictures; exit status 1 when some could not be read");
   options->model.add(*command);
   options->detection.add(*command, "best");
   options->compute.add(*command);

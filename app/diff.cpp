@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "base/error.h"
 #include "io/image.h"
@@ -106,10 +107,11 @@ void add_diff(CLI::App& app) {
   add_side(*c, "a", o->a);
   add_side(*c, "b", o->b);
   add_conv_cache(*c, o->conv_cache);
-  c->add_option("--size", o->size, "side of the network's input (default: the cfg's)");
+  add_size(*c, o->size, "that of the training, or the cfg's");
   c->add_option("--resize", o->resize, "how the photo is scaled: half-pixel, align-corners, area");
   c->add_flag("--train", o->train, "the forward of training, and the gradients of all parameters");
-  c->add_option("--tolerance", o->tolerance, "fail when a value differs by more than this share of its node's largest");
+  c->add_option("--tolerance", o->tolerance, "fail when a value differs by more than this share of its node's largest")
+      ->check(between(0, 1e9));
   c->add_option("--json", o->json, "as JSON to a file, or to standard output (-)");
   c->footer("Example:\n  rook diff --a cpu --b emu --model yolov4-tiny.cfg:yolov4-tiny.weights dog.jpg");
   c->callback([o] { run(*o); });

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "base/error.h"
 #include "model/inspect.h"
@@ -28,8 +29,8 @@ struct InspectFlags {
 
 // A model with weights, or a network alone (its cfg or its name), with random ones.
 Model read(const InspectFlags& o) {
-  const bool weights =
-      o.model.find(':') != std::string::npos || o.model.ends_with(".safetensors") || fs::is_directory(o.model);
+  const bool weights = o.model == kRendered || o.model.find(':') != std::string::npos ||
+                       o.model.ends_with(".safetensors") || fs::is_directory(o.model);
   return weights ? load_model(o.model, o.load) : make_model(find_cfg(o.model, {.lenient = o.load.lenient}), {}, 1);
 }
 
@@ -110,8 +111,7 @@ void run(const InspectFlags& o) {
 }
 
 void add_options(CLI::App& c, InspectFlags& o) {
-  c.add_option("--model", o.model,
-               "a run, a checkpoint, NETWORK.cfg:FILE.weights, or a network alone: a cfg file or one of ours")
+  c.add_option("--model", o.model, model_help() + "; or a network alone: a cfg file, or the name of one of ours")
       ->required();
   c.add_option("photo", o.image, "a photo to look at the network with")->type_name("IMAGE");
   c.add_option("--out", o.out, "one HTML page with everything, which needs no other file");
@@ -119,7 +119,7 @@ void add_options(CLI::App& c, InspectFlags& o) {
       ->type_name("N");
   c.add_option("--channels", o.channels, "of each such layer, at most so many channels")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
+      ->check(between(1, 1024));
   c.add_option("--cell", o.cell,
                "the cell of those layers whose receptive field is drawn (default: the one with the greatest value)")
       ->type_name("COLUMN,ROW");
@@ -130,14 +130,12 @@ void add_options(CLI::App& c, InspectFlags& o) {
   c.add_option("--merge", o.data.merge, "join or rename a class of --data, FROM=TO; may be repeated");
   c.add_option("--names", o.load.names_file, "class names, one per line, where the weights have none");
   c.add_flag("--lenient", o.load.lenient, "unknown keys of a cfg are warnings");
-  c.add_option("--size", o.detection.size, "side of the network's input (default: that of the training, or the cfg's)");
-  c.add_option("--conf", o.detection.conf, "least confidence of a box")->capture_default_str();
+  add_size(c, o.detection.size, "that of the training, or the cfg's");
+  c.add_option("--conf", o.detection.conf, "least confidence of a box")->capture_default_str()->check(between(0, 1));
   c.add_option("--resize", o.detection.resize,
                "how the photo is scaled: half-pixel, align-corners, area (default: as the model was trained)");
   c.add_option("--fit", o.detection.fit, "stretch or letterbox (default: as the model was trained)");
-  c.add_option("--runs", o.runs, "how often to run it for the times")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000));
+  c.add_option("--runs", o.runs, "how often to run it for the times")->capture_default_str()->check(between(1, 1000));
   c.add_option("--json", o.json, "the numbers as JSON to a file, or to standard output (-)");
   o.compute.add(c);
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "app/counter.h"
 #include "app/pictures.h"
@@ -163,12 +164,11 @@ void add_label(CLI::App& app) {
       ->check(CLI::IsMember({"train", "valid", "test"}));
   c->add_option("--max", o->max, "boxes per photo, the surest ones (0: all)")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(between(0, 1e9));
   c->add_option("--floor", o->floor, "least confidence of a hint at something that is not proposed")
-      ->capture_default_str();
-  c->add_option("--page", o->page, "how many photos the page shows")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(between(0, 1));
+  c->add_option("--page", o->page, "how many photos the page shows")->capture_default_str()->check(between(0, 1e9));
   c->add_flag("--quiet", o->quiet, "print nothing but photos that are left out");
   c->footer(
       "Examples:\n  rook label proposals photos/ --model runs/chess\n"

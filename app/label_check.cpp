@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "app/checks.h"
 #include "app/counter.h"
 #include "base/error.h"
 #include "io/image.h"
@@ -277,8 +278,10 @@ void LabelCheckOptions::add(CLI::App& app) {
   app.add_option("--photos", photos, "with --model: file with the names of the photos to check");
   app.add_option("--top", top, "with --model: how many to list (0: all)")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--floor", floor, "with --model: least confidence that counts as seen")->capture_default_str();
+      ->check(between(0, 1e9));
+  app.add_option("--floor", floor, "with --model: least confidence that counts as seen")
+      ->capture_default_str()
+      ->check(between(0, 1));
   compute.add(app);
 }
 

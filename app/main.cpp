@@ -4,10 +4,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <string>
 
 #include "app/common.h"
+#include "app/unknown_word.h"
 #include "app/waiting.h"
 #include "base/error.h"
+#include "base/json_reason.h"
 
 namespace {
 
@@ -29,9 +32,7 @@ bool cpu_fits() {
   return fits;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   if (!cpu_fits()) {
     std::fputs(
         "rook: this program was built for a newer CPU than this one; build it here, or with -DROOK_MARCH=x86-64-v2\n",
@@ -63,7 +64,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     return rook::app::exit_status;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    const std::string unknown = error.get_exit_code() == 0 ? "" : rook::app::unknown_word(app);
+    if (unknown.empty()) return app.exit(error) == 0 ? 0 : 2;
+    fmt::print(stderr, "rook: {}\n", unknown);
+    return 2;
   } catch (const rook::app::UsageError& error) {
     fmt::print(stderr, "rook: {}\n", error.what());
     return 2;
@@ -76,7 +80,13 @@ int main(int argc, char** argv) {
     std::fputs("rook: out of memory; take a smaller batch or picture\n", stderr);
     return 1;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "rook: {}\n", error.what());
+    fmt::print(stderr, "rook: {}\n", rook::json_reason(error));
     return 1;
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return rook::app::finish_output(run(argc, argv));
 }

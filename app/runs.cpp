@@ -1,6 +1,8 @@
 // rook runs: what was trained, in one table.
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "app/common.h"
@@ -17,11 +19,19 @@ struct RunsFlags {
 void run(const RunsFlags& o) {
   std::vector<RunSummary> summaries;
   nlohmann::json json = nlohmann::json::array();
-  for (const std::string& where : o.folders)
-    for (const auto& folder : find_runs(where)) {
+  std::vector<std::string> damaged;
+  const auto add = [&](const std::filesystem::path& folder) {
+    try {
       summaries.push_back(summarise(read_run(folder)));
       json.push_back(to_json(summaries.back()));
+    } catch (const Error& error) {
+      damaged.emplace_back(error.what());
     }
+  };
+  for (const std::string& where : o.folders)
+    for (const auto& folder : find_runs(where)) add(folder);
+  if (summaries.empty()) throw Error(damaged.front());
+  for (const std::string& what : damaged) fmt::print(stderr, "left out: {}\n", what);
   if (!o.json.empty()) write_json(o.json, json);
   if (o.json != "-") fmt::print("{}", to_text(summaries));
 }

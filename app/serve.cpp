@@ -8,6 +8,7 @@
 #include <exception>
 #include <thread>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "base/error.h"
 #include "serve/server.h"
@@ -107,30 +108,28 @@ void add_serve(CLI::App& app) {
   CLI::App* c = app.add_subcommand("serve", "answer photos with boxes over HTTP");
   o->detection.batch = 4;  // two cores have three quarters of their best throughput at 1, all of it at 4
   o->model.add(*c);
-  c->add_option("--port", o->server.port, "port; 0: any that is free")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 65535));
+  c->add_option("--port", o->server.port, "port; 0: any that is free")->capture_default_str()->check(between(0, 65535));
   c->add_option("--host", o->server.host, "address to listen on; 0.0.0.0 lets other machines in")
       ->capture_default_str();
   c->add_option("--token", o->server.token, "ask clients for it: Authorization: Bearer TOKEN")->envname("ROOK_TOKEN");
   c->add_option("--queue", o->queue, "photos that wait or run at a moment; more are answered with 503")
       ->capture_default_str()
-      ->check(CLI::Range(1, 100000));
+      ->check(between(1, 100000));
   c->add_option("--max", o->most, "boxes per photo, the surest ones (0: all)")
       ->capture_default_str()
-      ->check(CLI::Range(0, 100000));
+      ->check(between(0, 100000));
   c->add_option("--max-mb", o->max_mb, "largest body of a request in MiB")
       ->capture_default_str()
-      ->check(CLI::Range(0.001, 2000.0));
+      ->check(between(0.001, 2000.0));
   c->add_option("--max-megapixels", o->max_megapixels, "largest photo")
       ->capture_default_str()
-      ->check(CLI::Range(0.001, 300.0));
+      ->check(between(0.001, 300.0));
   c->add_option("--timeout", o->timeout_s, "seconds a client has to send a request")
       ->capture_default_str()
-      ->check(CLI::Range(0.1, 3600.0));
+      ->check(between(0.1, 3600.0));
   c->add_option("--connections", o->server.connections, "clients served at a moment")
       ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
+      ->check(between(1, 4096));
   c->add_flag("--log", o->log, "a line for each request");
   o->detection.add(*c, "best");
   o->compute.add(*c);

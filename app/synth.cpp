@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "app/counter.h"
 #include "base/error.h"
@@ -70,17 +71,17 @@ void add_synth(CLI::App& app) {
       ->add_option("--visible", o->set.picture.least_share,
                    "a piece of which less than this share would be seen is left out of the picture")
       ->capture_default_str()
-      ->check(CLI::Range(0.01, 1.0));
+      ->check(between(0.01, 1.0));
   chess
       ->add_option("--sets", o->set.picture.sets,
                    "how many different chess sets the pictures show, each at its place (board, table, lamps, and a "
                    "chair to take photos from): 1 is as with photos of one's own board; 0: each picture another, from "
                    "anywhere")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1000000));
+      ->check(between(0, 1000000));
   chess->add_option("--threads", o->set.threads, "0: one per core; the pictures do not depend on it")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+      ->check(between(0, 1024));
   chess->add_flag("--quiet", o->quiet, "no progress bar");
   const char* examples =
       "Examples:\n  rook synth chess --images 200 --size 416 --seed 1 --out rendered\n"

@@ -19,6 +19,7 @@
 #include "model/progress.h"
 #include "model/run_report.h"
 #include "model/trainer.h"
+#include "model/zoo.h"
 
 namespace fs = std::filesystem;
 
@@ -88,7 +89,7 @@ class Session {
       const fs::path file =
           fs::is_directory(options_.resume) ? folder_ / "last.safetensors" : fs::path(options_.resume);
       checkpoint_ = read_checkpoint(file);
-      if (!checkpoint_->state.is_object() || !checkpoint_->state.contains("config"))
+      if (!holds_training(*checkpoint_))
         throw Error(fmt::format("{}: holds no state of a training; take the run's last.safetensors", file.string()));
       options_.take_run(folder_);
       config_ = train_config_from_json(checkpoint_->state["config"]);

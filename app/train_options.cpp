@@ -10,6 +10,7 @@
 #include <set>
 #include <string_view>
 
+#include "app/checks.h"
 #include "base/error.h"
 #include "model/run_folder.h"
 #include "model/zoo.h"
@@ -52,41 +53,58 @@ std::vector<SizeStage> stages_of(const std::string& text) {
   return stages;
 }
 
+void check_passes(const TrainConfig& c) {
+  if (c.batch % c.subdivisions != 0)
+    throw UsageError(
+        fmt::format("--subdivisions {}: does not divide the batch of {} (--batch)", c.subdivisions, c.batch));
+}
+
+// `layers`: of the network, as the cfg counts them.
+void check_freeze(const TrainConfig& c, int layers) {
+  if (c.freeze >= layers)
+    throw UsageError(fmt::format("--freeze {}: the network has {} layers, and some of them must be left to learn",
+                                 c.freeze, layers));
+}
+
 void add_recipe_options(CLI::App& c, TrainOptions& o) {
-  c.add_option("--epochs", o.epochs, "passes over the training photos")->check(CLI::PositiveNumber);
-  c.add_option("--batch", o.batch, "photos per update")->check(CLI::PositiveNumber);
-  c.add_option("--subdivisions", o.subdivisions, "passes per update, for less memory")->check(CLI::PositiveNumber);
-  c.add_option("--size", o.size, "side of the network's input, a multiple of 32");
+  c.add_option("--epochs", o.epochs, "passes over the training photos")->check(between(0.001, 1e6));
+  c.add_option("--batch", o.batch, "photos per update")->check(between(1, 65536));
+  c.add_option("--subdivisions", o.subdivisions, "passes per update, for less memory")->check(between(1, 65536));
+  c.add_option("--size", o.size, "side of the network's input, a multiple of 32")->check(input_side());
   c.add_option("--stages", o.stages, "smaller sizes first: SIZE:SHARE,... like 288:0.5");
-  c.add_option("--multi-scale", o.multi_scale, "sizes up to this factor larger and smaller, as darknet's random");
+  c.add_option("--multi-scale", o.multi_scale, "sizes up to this factor larger and smaller, as darknet's random")
+      ->check(between(1, 10));
   c.add_option("--optimizer", o.optimizer, "muon, adamw or sgd")->check(CLI::IsMember({"muon", "adamw", "sgd"}));
-  c.add_option("--lr", o.lr, "learning rate");
+  c.add_option("--lr", o.lr, "learning rate")->check(between(0, 100));
   c.add_option("--policy", o.policy, "its course: cosine, constant, step, steps, exp, poly, random, sig, sgdr")
       ->check(CLI::IsMember({"cosine", "constant", "step", "steps", "exp", "poly", "random", "sig", "sgdr"}));
-  c.add_option("--warmup", o.warmup, "iterations in which it rises");
-  c.add_option("--decay", o.decay, "weight decay, on convolution weights only");
-  c.add_option("--momentum", o.momentum, "of SGD and Muon; beta1 of AdamW");
+  c.add_option("--warmup", o.warmup, "iterations in which it rises")->check(between(0, 1e9));
+  c.add_option("--decay", o.decay, "weight decay, on convolution weights only")->check(between(0, 10));
+  c.add_option("--momentum", o.momentum, "of SGD and Muon; beta1 of AdamW")->check(between(0, 0.99999));
   c.add_option("--turn", o.turn,
-               "Muon: a step turns a matrix of weights by this times the learning rate, of its length");
-  c.add_option("--ema", o.ema, "decay of the averaged weights (0: off)");
-  c.add_option("--clip", o.clip, "largest norm of the gradient (0: off)");
+               "Muon: a step turns a matrix of weights by this times the learning rate, of its length")
+      ->check(between(0, 1000));
+  c.add_option("--ema", o.ema, "decay of the averaged weights (0: off)")->check(between(0, 0.99999));
+  c.add_option("--clip", o.clip, "largest norm of the gradient (0: off)")->check(between(0, 1e9));
   c.add_option(
-      "--freeze", o.freeze,
-      "first layers that stay as they are (default: with the recipe transfer the loaded ones that see large maps)");
+       "--freeze", o.freeze,
+       "first layers that stay as they are (default: with the recipe transfer the loaded ones that see large maps)")
+      ->check(between(0, 65536));
   c.add_option(
        "--loss", o.loss,
        "fixed (true gradients), darknet (its quirks reproduced, docs/recipes.md), or darknet-smooth-bug (with the one "
        "that keeps cfgs with objectness_smooth=1 from learning)")
       ->check(CLI::IsMember({"fixed", "darknet", "darknet-smooth-bug"}));
-  c.add_option("--box-weight", o.box_weight, "weight of the box term of the fixed loss");
-  c.add_option("--mosaic", o.mosaic, "share of mosaics");
-  c.add_option("--mosaic-until", o.mosaic_until, "share of the training after which there are none");
-  c.add_option("--eval-every", o.eval_every, "epochs between evaluations");
-  c.add_option("--eval-from", o.eval_from, "epochs before the first evaluation");
+  c.add_option("--box-weight", o.box_weight, "weight of the box term of the fixed loss")->check(between(0, 1e6));
+  c.add_option("--mosaic", o.mosaic, "share of mosaics")->check(between(0, 1));
+  c.add_option("--mosaic-until", o.mosaic_until, "share of the training after which there are none")
+      ->check(between(0, 1));
+  c.add_option("--eval-every", o.eval_every, "epochs between evaluations")->check(between(0, 1e6));
+  c.add_option("--eval-from", o.eval_from, "epochs before the first evaluation")->check(between(0, 1e6));
   c.add_option("--best", o.best, "the best checkpoint is that of the highest map50 (default) or map50_95")
       ->check(CLI::IsMember({"map50", "map50_95"}));
   c.add_option("--until", o.until, "stop when the best checkpoint reaches it on the validation photos: map50=0.985");
-  c.add_option("--patience", o.patience, "stop after so many evaluations without a better one");
+  c.add_option("--patience", o.patience, "stop after so many evaluations without a better one")->check(between(0, 1e6));
   c.add_option("--seed", o.seed, "of everything random");
 }
 
@@ -186,6 +204,8 @@ TrainConfig TrainOptions::configure(const io::Cfg& cfg) const {
   if (!best.empty()) c.best_by = best == "map50" ? BestBy::map50 : BestBy::map50_95;
   if (!until.empty()) c.until_map50 = until_of(until);
   c.precision = compute.dtype(true);
+  check_passes(c);
+  check_freeze(c, cfg.layers());
   return c;
 }
 

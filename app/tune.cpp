@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "app/tuner.h"
 #include "base/error.h"
@@ -132,13 +133,18 @@ class Tuning {
 void Tuning::list() const {
   const ConvTable table(backend_, o_.compute.convs());
   nlohmann::json rows = nlohmann::json::array();
+  std::size_t forced = 0;
   for (const ConvProblem& problem : problems_) {
     const ConvTable::Chosen chosen = table.explain(problem);
+    forced += chosen.why == ConvTable::Why::forced && (chosen.row->name != "ref" || o_.compute.conv == "ref");
     rows.push_back({{"problem", describe(problem)}, {"row", chosen.row->name}, {"why", name_of(chosen.why)}});
     if (!quiet()) fmt::print("{:<64} {:<14} {}\n", describe(problem), chosen.row->name, name_of(chosen.why));
   }
   if (!quiet()) {
     for (const std::string& line : missing_libraries(backend_)) fmt::print("{}\n", line);
+    if (!o_.compute.conv.empty())
+      fmt::print("--conv {}: used for {} of {} convolutions{}\n", o_.compute.conv, forced, problems_.size(),
+                 forced < problems_.size() ? "; the others run as listed" : "");
     fmt::print("{}; {}\ncache: {}\n", key_.device, key_.versions, file_.string());
   }
   if (!o_.json.empty())
@@ -219,19 +225,21 @@ void run(const TuneFlags& o) {
 void add_tune(CLI::App& app) {
   auto o = std::make_shared<TuneFlags>();
   CLI::App* c = app.add_subcommand("tune", "measure which convolution is fastest, for all commands to use");
-  CLI::Option* model = c->add_option("--model", o->model, "a run, a checkpoint, or NETWORK.cfg:FILE.weights");
+  CLI::Option* model = c->add_option("--model", o->model, model_help());
   c->add_option("--arch", o->arch, "a network alone: a cfg file or one of ours")->excludes(model);
-  c->add_option("--classes", o->classes, "of --arch: number of classes (default: the cfg's)")->excludes(model);
+  c->add_option("--classes", o->classes, "of --arch: number of classes (default: the cfg's)")
+      ->excludes(model)
+      ->check(between(1, 10000));
   c->add_flag("--lenient", o->load.lenient, "unknown keys of a cfg are warnings");
   c->add_option("--batch", o->batches, "photos at a time, a list")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
-  c->add_option("--size", o->size, "side of the network's input (default: the cfg's)");
+      ->check(between(1, 1024));
+  add_size(*c, o->size, "that of the training, or the cfg's");
   c->add_flag("--train", o->train, "also what a training runs: forward and both gradients");
   c->add_option("--seconds", o->seconds, "time for the samples of one row; five are taken at least")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 3600.0));
+      ->check(between(0.0, 3600.0));
   c->add_flag("--list", o->list, "show what would be chosen and why, without measuring");
   c->add_option("--json", o->json, "as JSON to a file, or to standard output (-)");
   o->compute.add(*c);

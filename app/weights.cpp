@@ -3,15 +3,21 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "app/checks.h"
 #include "app/common.h"
 #include "base/error.h"
 #include "io/atomic_file.h"
 #include "model/checkpoint.h"
 #include "model/darknet_import.h"
 #include "model/zoo.h"
+
+namespace fs = std::filesystem;
 
 namespace rook::app {
 namespace {
@@ -73,24 +79,79 @@ struct Storage {
   std::string note;
 };
 
-void save(const std::string& to, const Model& model, int layers, const Storage& storage = {}) {
-  if (to.ends_with(".safetensors")) {
-    Checkpoint checkpoint;
-    checkpoint.names = model.names;
-    checkpoint.preprocess = model.preprocess;
-    checkpoint.note = storage.note;
-    checkpoint.half = storage.half;
-    checkpoint.state = {{"darknet", rook::to_json(model.header)},
-                        {"config", {{"width", model.network->width}, {"height", model.network->height}}}};
-    const auto values = std::as_const(*model.params).values();
-    checkpoint.values.assign(values.begin(), values.end());
-    write_checkpoint(to, *model.network, *model.params, checkpoint);
-  } else {
-    io::DarknetWeights weights = export_darknet(*model.network, *model.params, layers);
-    weights.header = model.header;
-    io::write_darknet_weights(to, weights);
+// A file to write.
+struct Output {
+  std::string file;
+  std::vector<std::byte> bytes;
+  std::string what;  // said behind its name; may be empty
+};
+
+std::vector<std::byte> bytes_of(const std::string& text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+bool holds(const std::string& file, const std::vector<std::byte>& bytes) {
+  std::ifstream in(file, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  return in && bytes_of(text) == bytes;
+}
+
+// All, or none when one of them would take the place of something else: weights may be all that is left of a training.
+void write(const std::vector<Output>& outputs) {
+  for (const Output& output : outputs)
+    if (fs::is_regular_file(output.file) && !holds(output.file, output.bytes))
+      throw Error(fmt::format("{}: exists, and is not what would be written{}; name another file, or remove this one",
+                              output.file, output.what));
+  for (const Output& output : outputs) {
+    io::write_file_atomically(output.file, output.bytes);
+    fmt::print("{} written{}\n", output.file, output.what);
   }
-  fmt::print("{} written\n", to);
+}
+
+Output checkpoint_output(const std::string& to, const Model& model, const Storage& storage) {
+  Checkpoint checkpoint;
+  checkpoint.names = model.names;
+  checkpoint.preprocess = model.preprocess;
+  checkpoint.note = storage.note;
+  checkpoint.half = storage.half;
+  checkpoint.state = {{"darknet", rook::to_json(model.header)},
+                      {"config", {{"width", model.network->width}, {"height", model.network->height}}}};
+  const auto values = std::as_const(*model.params).values();
+  checkpoint.values.assign(values.begin(), values.end());
+  return {to, checkpoint_bytes(to, *model.network, *model.params, checkpoint), ""};
+}
+
+Output darknet_output(const std::string& to, const Model& model, int layers) {
+  io::DarknetWeights weights = export_darknet(*model.network, *model.params, layers);
+  weights.header = model.header;
+  return {to, io::darknet_weights_bytes(weights, to), ""};
+}
+
+// The cfg that says of a model what a cfg can say: the size it was trained at, and how photos are fitted to it.
+std::string cfg_text(const Model& model) {
+  io::Cfg cfg = model.network->cfg;
+  io::CfgSection& net = cfg.sections.front();
+  const auto keep = [&](const char* key, int value) {
+    if (net.integer(key, 0) != value) net.set(key, fmt::format("{}", value));
+  };
+  keep("width", model.network->width);
+  keep("height", model.network->height);
+  keep("letter_box", model.preprocess.fit == Fit::letterbox);
+  return cfg.to_text();
+}
+
+// A .weights file has neither cfg nor class names in it: they stand beside it.
+std::vector<Output> darknet_outputs(const std::string& to, const Model& model) {
+  const auto beside = [&](const char* ending) { return fs::path(to).replace_extension(ending).string(); };
+  std::vector<Output> outputs{darknet_output(to, model, -1),
+                              {beside(".cfg"), bytes_of(cfg_text(model)), " (the network of these weights)"}};
+  if (model.names == numbered_names(static_cast<int>(model.names.size()))) return outputs;
+  std::string names;
+  for (const std::string& name : model.names) names += name + "\n";
+  const std::string file = beside(".names");
+  outputs.push_back({file, bytes_of(names), fmt::format(" (the class names: --names {})", file)});
+  return outputs;
 }
 
 void convert(const std::string& from, const std::string& to, const LoadOptions& load, const Storage& storage) {
@@ -100,13 +161,11 @@ void convert(const std::string& from, const std::string& to, const LoadOptions& 
     throw UsageError(
         fmt::format("{}: darknet's files hold f32 and no notes; --half and --note are for .safetensors", to));
   const Model model = load_model(from, load);
-  save(to, model, -1, storage);
-  if (!to.ends_with(".weights")) return;
-  // A .weights file has no cfg in it: it stands beside it.
-  const std::string text = model.network->cfg.to_text();
-  const std::string cfg = std::filesystem::path(to).replace_extension(".cfg").string();
-  io::write_file_atomically(cfg, text);
-  fmt::print("{} written (the network of these weights)\n", cfg);
+  if (to.ends_with(".safetensors")) return write({checkpoint_output(to, model, storage)});
+  write(darknet_outputs(to, model));
+  if (model.preprocess.resampling != Preprocess().resampling)
+    fmt::print(stderr, "a cfg cannot say how photos are scaled: detect with --resize {}, as the model was trained\n",
+               name_of(model.preprocess.resampling));
 }
 
 }  // namespace
@@ -122,7 +181,7 @@ void add_weights(CLI::App& app) {
   };
   auto options = std::make_shared<WeightsFlags>();
   const auto common = [options](CLI::App* sub) {
-    sub->add_option("model", options->from, "a run folder, a checkpoint, or NETWORK.cfg:FILE.weights")->required();
+    sub->add_option("model", options->from, model_help())->required();
     sub->add_option("--names", options->load.names_file, "class names, one per line, where the weights have none");
     sub->add_flag("--lenient", options->load.lenient, "unknown keys of a cfg are warnings");
     sub->add_flag("--live", options->load.live, "of a checkpoint the live weights instead of their average");
@@ -132,7 +191,9 @@ void add_weights(CLI::App& app) {
   look->footer("Example:\n  rook weights info yolov4-tiny.cfg:yolov4-tiny.weights");
   look->add_option("--json", options->json, "as JSON to a file, or to standard output (-)");
   look->callback([options] { info(options->from, options->load, options->json); });
-  CLI::App* change = command->add_subcommand("convert", "darknet .weights <-> checkpoint, by the ending of OUT");
+  CLI::App* change = command->add_subcommand(
+      "convert",
+      "darknet .weights <-> checkpoint, by the ending of OUT; a .weights file gets its .cfg and .names beside it");
   common(change);
   change->footer(
       "Examples:\n  rook weights convert runs/chess chess.weights\n"
@@ -146,9 +207,10 @@ void add_weights(CLI::App& app) {
   part->footer("Example:\n  rook weights partial yolov4-tiny:yolov4-tiny.weights 29 yolov4-tiny.conv.29");
   part->add_option("layers", options->layers, "how many layers, as the cfg counts them")
       ->required()
-      ->check(CLI::PositiveNumber);
+      ->check(between(1, 100000));
   part->add_option("out", options->to, "file to write, FILE.conv.N")->required();
-  part->callback([options] { save(options->to, load_model(options->from, options->load), options->layers); });
+  part->callback(
+      [options] { write({darknet_output(options->to, load_model(options->from, options->load), options->layers)}); });
   command->footer(
       "Examples:\n  rook weights info yolov4-tiny.cfg:yolov4-tiny.weights\n  rook weights convert runs/chess "
       "chess.weights\n"

@@ -123,7 +123,7 @@ step_train() {
   # The same seed twice gives the same weights, to the bit.
   local number
   for number in 1 2; do
-    rm -rf "$work/repeat-$number"
+    rm -rf "$work/repeat-$number" "$work/repeat-$number".*
     "$ROOK" train --data "$ROOK_ASSETS/chess" --merge bishop=black-bishop --arch rook-nano --device cuda --epochs 1 \
       --out "$work/repeat-$number" >/dev/null
     "$ROOK" weights convert "$work/repeat-$number" "$work/repeat-$number.weights" >/dev/null

@@ -37,6 +37,15 @@ const ConvRow* ConvTable::fastest_measured(const ConvProblem& problem) const {
   return nullptr;
 }
 
+// Without libraries: a row that says no because a library is faster still beats the reference loops. Those that come
+// later ask less of a problem.
+const ConvRow* ConvTable::faster_than_loops(const ConvProblem& problem) const {
+  const auto rows = backend_.conv_rows();
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row)
+    if (row->ours() && row->can_run && row->can_run(problem)) return &*row;
+  return nullptr;
+}
+
 ConvTable::Chosen ConvTable::explain(const ConvProblem& problem) const {
   if (recorded_ && std::find(recorded_->begin(), recorded_->end(), problem) == recorded_->end())
     recorded_->push_back(problem);
@@ -45,7 +54,10 @@ ConvTable::Chosen ConvTable::explain(const ConvProblem& problem) const {
     if (row.name == choice_.forced && row.supports(problem)) return {&row, Why::forced};
   if (const ConvRow* row = fastest_measured(problem)) return {row, Why::tuned};
   for (const ConvRow& row : rows)
-    if (allowed(row) && row.supports(problem)) return {&row, only_ours_ ? Why::forced : Why::rule};
+    if (allowed(row) && row.supports(problem)) {
+      const ConvRow* instead = only_ours_ && row.name == "ref" ? faster_than_loops(problem) : nullptr;
+      return {instead ? instead : &row, only_ours_ ? Why::forced : Why::rule};
+    }
   throw Error(fmt::format("no convolution on {} supports {}", backend_.name, describe(problem)));
 }
 

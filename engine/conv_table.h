@@ -16,7 +16,8 @@ using TunedConvs = std::unordered_map<ConvProblem, std::vector<std::string>, Con
 
 // What decides besides the default rule.
 struct ConvChoice {
-  // Name of a row that is taken wherever it supports the problem, or "ours": no row of a library. "": any.
+  // Name of a row that is taken wherever it supports the problem, or "ours": no row of a library, and the reference
+  // loops only where none of ours can run. "": any.
   std::string forced;
   std::shared_ptr<const TunedConvs> tuned;  // null: nothing was measured
 
@@ -55,6 +56,7 @@ class ConvTable {
  private:
   bool allowed(const ConvRow& row) const { return !only_ours_ || row.ours(); }
   const ConvRow* fastest_measured(const ConvProblem& problem) const;
+  const ConvRow* faster_than_loops(const ConvProblem& problem) const;
 
   const Backend& backend_;
   ConvChoice choice_;

@@ -95,9 +95,8 @@ DarknetWeights parse_darknet_weights(std::span<const std::byte> bytes, const std
   return read_weights_from(reader);
 }
 
-void write_darknet_weights(const std::filesystem::path& file, const DarknetWeights& weights) {
+std::vector<std::byte> darknet_weights_bytes(const DarknetWeights& weights, const std::string& name) {
   const DarknetHeader& header = weights.header;
-  const std::string name = file.string();
   check_version(header, name);
   if (header.bytes != header_bytes(header.major, header.minor)) {
     throw Error(fmt::format("{}: a header of version {}.{} has {} bytes, not {}; readers would misplace every weight",
@@ -116,7 +115,11 @@ void write_darknet_weights(const std::filesystem::path& file, const DarknetWeigh
   std::memcpy(bytes.data(), version.data(), kVersionBytes);
   std::memcpy(bytes.data() + kVersionBytes, &header.seen, all_header_bytes - kVersionBytes);
   std::memcpy(bytes.data() + all_header_bytes, weights.payload.data(), weights.payload.size() * sizeof(float));
-  write_file_atomically(file, bytes);
+  return bytes;
+}
+
+void write_darknet_weights(const std::filesystem::path& file, const DarknetWeights& weights) {
+  write_file_atomically(file, darknet_weights_bytes(weights, file.string()));
 }
 
 }  // namespace rook::io

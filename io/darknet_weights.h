@@ -25,7 +25,9 @@ struct DarknetWeights {
 // Reads and checks: size, header, whole floats, every float finite (names the first that is not).
 DarknetWeights read_darknet_weights(const std::filesystem::path& file);
 DarknetWeights parse_darknet_weights(std::span<const std::byte> bytes, const std::string& name);
-// Atomic. A 16-byte header is written back as such.
+// The file's bytes; `name` is for messages. A 16-byte header is written back as such.
+std::vector<std::byte> darknet_weights_bytes(const DarknetWeights& weights, const std::string& name);
+// The same, written atomically.
 void write_darknet_weights(const std::filesystem::path& file, const DarknetWeights& weights);
 
 }  // namespace rook::io

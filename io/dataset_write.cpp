@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "io/atomic_file.h"
+#include "io/temporary_folder.h"
 
 namespace rook::io {
 
@@ -48,12 +49,19 @@ Items name_items(const Split& split) {
   return items;
 }
 
-void place_photos(const Items& items, const fs::path& folder, PlacePhotos place) {
+// How photos come to their places, and what ends it (may be null).
+struct Placing {
+  PlacePhotos how;
+  const std::atomic<bool>* stop;
+};
+
+void place_photos(const Items& items, const fs::path& folder, const Placing& place) {
   make_folder(folder);
   for (const Item& item : items) {
+    if (place.stop && *place.stop) throw Error("interrupted: nothing was written");
     std::error_code error;
     // A link to a symbolic link would move what it points to.
-    if (place == PlacePhotos::link && !fs::is_symlink(item.image->file, error)) {
+    if (place.how == PlacePhotos::link && !fs::is_symlink(item.image->file, error)) {
       fs::create_hard_link(item.image->file, folder / item.name, error);
       if (!error) continue;
     }
@@ -160,7 +168,7 @@ std::string names_text(const Dataset& dataset) {
   return text;
 }
 
-void write_coco(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
+void write_coco(const Dataset& dataset, const fs::path& folder, const Placing& place) {
   for (const Split& split : dataset.splits) {
     const Items items = name_items(split);
     place_photos(items, folder / split.name, place);
@@ -186,7 +194,7 @@ void write_data_yaml(const Dataset& dataset, const fs::path& folder, const std::
   write_text(folder / "data.yaml", std::string(yaml.c_str()) + "\n");
 }
 
-void write_yolo(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
+void write_yolo(const Dataset& dataset, const fs::path& folder, const Placing& place) {
   for (const Split& split : dataset.splits) {
     const Items items = name_items(split);
     place_photos(items, folder / split.name / "images", place);
@@ -195,13 +203,13 @@ void write_yolo(const Dataset& dataset, const fs::path& folder, PlacePhotos plac
   write_data_yaml(dataset, folder, "/images");
 }
 
-void write_coco_and_yolo(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
+void write_coco_and_yolo(const Dataset& dataset, const fs::path& folder, const Placing& place) {
   write_coco(dataset, folder, place);
   for (const Split& split : dataset.splits) write_labels(name_items(split), folder / split.name);
   write_data_yaml(dataset, folder, "");
 }
 
-void write_voc(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
+void write_voc(const Dataset& dataset, const fs::path& folder, const Placing& place) {
   for (const Split& split : dataset.splits) {
     const Items items = name_items(split);
     place_photos(items, folder / split.name, place);
@@ -210,7 +218,7 @@ void write_voc(const Dataset& dataset, const fs::path& folder, PlacePhotos place
   write_text(folder / "classes.txt", names_text(dataset));
 }
 
-void write_darknet(const Dataset& dataset, const fs::path& folder, PlacePhotos place) {
+void write_darknet(const Dataset& dataset, const fs::path& folder, const Placing& place) {
   std::string data = fmt::format("classes = {}\n", dataset.classes.size());
   for (const Split& split : dataset.splits) {
     const Items items = name_items(split);
@@ -236,8 +244,9 @@ std::vector<fs::path> written_photos(const Split& split, const std::string& form
   return files;
 }
 
-void write_dataset(const Dataset& dataset, const fs::path& folder, const std::string& format, PlacePhotos place) {
-  using Writer = void (*)(const Dataset&, const fs::path&, PlacePhotos);
+void write_dataset(const Dataset& dataset, const fs::path& folder, const std::string& format, PlacePhotos place,
+                   const std::atomic<bool>* stop) {
+  using Writer = void (*)(const Dataset&, const fs::path&, const Placing&);
   const Writer writer = format == "coco"        ? write_coco
                         : format == "yolo"      ? write_yolo
                         : format == "voc"       ? write_voc
@@ -262,8 +271,10 @@ void write_dataset(const Dataset& dataset, const fs::path& folder, const std::st
   if (fs::exists(folder, error) && !(fs::is_directory(folder, error) && fs::is_empty(folder, error))) {
     throw Error(fmt::format("{}: exists and is not empty: name a new folder", folder.string()));
   }
+  UnfinishedFolder unfinished(folder);
   make_folder(folder);
-  writer(dataset, folder, place);
+  writer(dataset, folder, {place, stop});
+  unfinished.keep();
 }
 
 }  // namespace rook::io

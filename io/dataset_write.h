@@ -1,6 +1,7 @@
 // Writing a dataset in another format.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -23,9 +24,9 @@ enum class PlacePhotos { link, copy };
 // YOLO and darknet keep boxes to the last bit of a float, COCO and VOC to a thousandth of a pixel. COCO has the scores
 // of boxes that have one ("score" of the annotation, as in files of results). The photos' sizes
 // must be known (DatasetOptions::read_sizes) for COCO and VOC. Throws Error: unknown format, folder in use, photo not
-// readable.
+// readable, disk full, `stop` (may be null) was set; nothing of it is then left in `folder`.
 void write_dataset(const Dataset& dataset, const std::filesystem::path& folder, const std::string& format,
-                   PlacePhotos place = PlacePhotos::link);
+                   PlacePhotos place = PlacePhotos::link, const std::atomic<bool>* stop = nullptr);
 
 // Where write_dataset puts the photos of a split, relative to its folder.
 std::vector<std::filesystem::path> written_photos(const Split& split, const std::string& format);

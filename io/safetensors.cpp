@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json_reason.h"
 #include "io/atomic_file.h"
 #include "io/file_reader.h"
 
@@ -250,7 +251,7 @@ std::string header_text(const std::string& file, const SafeTensors& tensors, con
   try {
     text = json.dump();
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: a name or metadata cannot be written: {}", file, error.what()));
+    throw Error(fmt::format("{}: a name or metadata cannot be written: {}", file, json_reason(error)));
   }
   text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
   if (text.size() > kHighestHeaderBytes) {
@@ -304,9 +305,9 @@ std::map<std::string, std::string> read_safetensors_metadata(const std::filesyst
   return read_header(reader).metadata;
 }
 
-void write_safetensors(const std::filesystem::path& file, const SafeTensors& tensors) {
+std::vector<std::byte> safetensors_bytes(const SafeTensors& tensors, const std::string& file) {
   const std::vector<const Named*> order = in_file_order(tensors);
-  const std::string text = header_text(file.string(), tensors, order);
+  const std::string text = header_text(file, tensors, order);
   std::uint64_t size = kLengthBytes + text.size();
   for (const Named* named : order) size += named->second.bytes.size();
 
@@ -317,7 +318,11 @@ void write_safetensors(const std::filesystem::path& file, const SafeTensors& ten
   append(std::as_bytes(std::span(&length, 1)));
   append(std::as_bytes(std::span(text)));
   for (const Named* named : order) append(named->second.bytes);
-  write_file_atomically(file, bytes);
+  return bytes;
+}
+
+void write_safetensors(const std::filesystem::path& file, const SafeTensors& tensors) {
+  write_file_atomically(file, safetensors_bytes(tensors, file.string()));
 }
 
 }  // namespace rook::io

@@ -33,6 +33,8 @@ SafeTensors read_safetensors(const std::filesystem::path& file);
 SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name);
 // Only the metadata, without reading the arrays.
 std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& file);
+// The file's bytes; `file` is what messages name.
+std::vector<std::byte> safetensors_bytes(const SafeTensors& tensors, const std::string& file);
 // Written to a temporary name beside it, synced, renamed: a reader sees the old file or the new one, never a part.
 void write_safetensors(const std::filesystem::path& file, const SafeTensors& tensors);
 

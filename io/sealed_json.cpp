@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json_reason.h"
 #include "io/content_hash.h"
 
 namespace rook::io {
@@ -38,7 +39,7 @@ json parse_without_repeats(std::string_view text, const std::string& name) {
   try {
     return json::parse(text, watch);
   } catch (const json::exception& error) {
-    throw Error(fmt::format("{}: is no JSON: {}", name, error.what()));
+    throw Error(fmt::format("{}: is no JSON: {}", name, json_reason(error)));
   }
 }
 

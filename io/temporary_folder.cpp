@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <system_error>
+#include <vector>
 
 #include "base/error.h"
 
@@ -21,6 +22,21 @@ TemporaryFolder::TemporaryFolder(const fs::path& folder) : path_(folder.lexicall
 TemporaryFolder::~TemporaryFolder() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
+}
+
+UnfinishedFolder::UnfinishedFolder(const fs::path& folder) : path_(folder), existed_(fs::exists(folder)) {}
+
+UnfinishedFolder::~UnfinishedFolder() {
+  if (kept_) return;
+  std::error_code ignored;
+  if (!existed_) {
+    fs::remove_all(path_, ignored);
+    return;
+  }
+  std::vector<fs::path> written;
+  for (fs::directory_iterator at(path_, ignored), end; !ignored && at != end; at.increment(ignored))
+    written.push_back(at->path());
+  for (const fs::path& each : written) fs::remove_all(each, ignored);
 }
 
 }  // namespace rook::io

@@ -1,4 +1,4 @@
-// A folder for files on their way into another one.
+// Folders that are gone when something goes wrong.
 #pragma once
 
 #include <filesystem>
@@ -17,6 +17,21 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+// What is written into a folder that does not exist or is empty is gone with the object, and the folder too where it
+// was not there before, unless keep() says that all of it is written.
+class UnfinishedFolder {
+ public:
+  explicit UnfinishedFolder(const std::filesystem::path& folder);
+  ~UnfinishedFolder();
+  UnfinishedFolder(const UnfinishedFolder&) = delete;
+  UnfinishedFolder& operator=(const UnfinishedFolder&) = delete;
+  void keep() { kept_ = true; }
+
+ private:
+  std::filesystem::path path_;
+  bool existed_, kept_ = false;
 };
 
 }  // namespace rook::io

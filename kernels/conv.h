@@ -56,7 +56,8 @@ struct ConvArgs {
   void* workspace = nullptr;
 };
 
-// One implementation. `supports` is exact: a row that says yes must run.
+// One implementation. `supports` is exact: a row that says yes must run. It may say no where another is faster;
+// `can_run` of such a row then says where it could run all the same (null: where it supports the problem).
 struct ConvRow {
   std::string_view name;
   bool (*supports)(const ConvProblem&);
@@ -68,6 +69,7 @@ struct ConvRow {
   // when it can (null: it always can).
   std::string (*version)() = nullptr;
   std::string (*unavailable)() = nullptr;
+  bool (*can_run)(const ConvProblem&) = nullptr;
 
   bool ours() const { return version == nullptr; }
 };

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_reason.h"
 #include "io/safetensors.h"
 #include "kernels/float16.h"
 
@@ -126,7 +127,7 @@ nlohmann::json parse_json(const io::SafeTensors& file, const std::string& key) {
   try {
     return nlohmann::json::parse(metadata(file, key));
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: '{}' in its metadata is not valid JSON: {}", file.file, key, error.what()));
+    throw Error(fmt::format("{}: '{}' in its metadata is not valid JSON: {}", file.file, key, json_reason(error)));
   }
 }
 
@@ -148,7 +149,7 @@ io::DarknetHeader header_from_json(const nlohmann::json& json, const std::string
             .seen = json.at("seen").get<std::uint64_t>(),
             .bytes = json.at("bytes").get<int>()};
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: the darknet header in its metadata cannot be read: {}", file, error.what()));
+    throw Error(fmt::format("{}: the darknet header in its metadata cannot be read: {}", file, json_reason(error)));
   }
 }
 
@@ -158,10 +159,12 @@ std::string to_utf8(const std::string& text) {
 
 }  // namespace
 
-void write_checkpoint(const std::filesystem::path& path, const Network& network, const Params& layout,
-                      const Checkpoint& checkpoint) {
+namespace {
+
+io::SafeTensors to_file(const std::string& name, const Network& network, const Params& layout,
+                        const Checkpoint& checkpoint) {
   io::SafeTensors file;
-  file.file = path.string();
+  file.file = name;
   file.metadata = {{"format", kFormat},
                    {"cfg", to_utf8(network.cfg.to_text())},
                    {"cfg_name", to_utf8(network.cfg.name)},
@@ -172,13 +175,11 @@ void write_checkpoint(const std::filesystem::path& path, const Network& network,
   if (!checkpoint.note.empty()) file.metadata["note"] = to_utf8(checkpoint.note);
   add_arrays(file, "", layout, checkpoint.values, checkpoint.half);
   if (!checkpoint.ema.empty()) add_arrays(file, kEmaPrefix, layout, checkpoint.ema, checkpoint.half);
-  for (const auto& [name, values] : checkpoint.optimizer)
-    file.add_f32(kOptimizerPrefix + name, {static_cast<std::int64_t>(values.size())}, values);
+  for (const auto& [array, values] : checkpoint.optimizer)
+    file.add_f32(kOptimizerPrefix + array, {static_cast<std::int64_t>(values.size())}, values);
   file.metadata[kDigest] = digest_of(file);
-  io::write_safetensors(path, file);
+  return file;
 }
-
-namespace {
 
 Checkpoint from_file(const io::SafeTensors& file) {
   const std::string format = metadata(file, "format");
@@ -218,6 +219,16 @@ Checkpoint from_file(const io::SafeTensors& file) {
 
 }  // namespace
 
+std::vector<std::byte> checkpoint_bytes(const std::string& name, const Network& network, const Params& layout,
+                                        const Checkpoint& checkpoint) {
+  return io::safetensors_bytes(to_file(name, network, layout, checkpoint), name);
+}
+
+void write_checkpoint(const std::filesystem::path& file, const Network& network, const Params& layout,
+                      const Checkpoint& checkpoint) {
+  io::write_safetensors(file, to_file(file.string(), network, layout, checkpoint));
+}
+
 Checkpoint read_checkpoint(const std::filesystem::path& file) {
   return from_file(io::read_safetensors(file));
 }
@@ -232,6 +243,12 @@ nlohmann::json to_json(const io::DarknetHeader& header) {
           {"revision", header.revision},
           {"seen", header.seen},
           {"bytes", header.bytes}};
+}
+
+bool holds_training(const Checkpoint& checkpoint) {
+  if (!checkpoint.state.is_object()) return false;
+  const auto config = checkpoint.state.find("config");
+  return config != checkpoint.state.end() && config->is_object() && config->contains("recipe");
 }
 
 Model to_model(const Checkpoint& checkpoint, const std::string& source, bool live) {

@@ -28,6 +28,9 @@ struct Checkpoint {
   std::vector<std::pair<std::string, std::vector<float>>> optimizer;  // "velocity" or "m", "v": trainable layout
 };
 
+// The bytes of a checkpoint; `name` is for messages.
+std::vector<std::byte> checkpoint_bytes(const std::string& name, const Network& network, const Params& layout,
+                                        const Checkpoint& checkpoint);
 // Atomic: the file is the old one or the new one at any moment.
 void write_checkpoint(const std::filesystem::path& file, const Network& network, const Params& layout,
                       const Checkpoint& checkpoint);
@@ -37,6 +40,10 @@ Checkpoint parse_checkpoint(std::span<const std::byte> bytes, const std::string&
 
 // `state` of a checkpoint made of darknet weights: {"darknet": this}, so that the way back gives the same bytes.
 nlohmann::json to_json(const io::DarknetHeader& header);
+
+// Whether it was saved by a training, whose configuration its state holds. An export says at most how large pictures
+// are.
+bool holds_training(const Checkpoint& checkpoint);
 
 // A model from a checkpoint, by its EMA unless `live`.
 Model to_model(const Checkpoint& checkpoint, const std::string& source, bool live = false);

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "base/json_reason.h"
 #include "io/atomic_file.h"
 #include "io/file_reader.h"
 #include "kernels/names.h"
@@ -123,7 +124,7 @@ std::vector<Section> read_sections(const fs::path& file) {
   } catch (const json::parse_error& error) {
     throw Error(fmt::format("it is no JSON, at byte {}", error.byte));
   } catch (const json::exception& error) {
-    throw Error(fmt::format("it lacks something ({})", error.what()));
+    throw Error(fmt::format("it lacks something ({})", json_reason(error)));
   }
   return sections;
 }

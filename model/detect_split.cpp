@@ -7,27 +7,54 @@
 
 namespace rook {
 
+namespace {
+
+// Photos of a split that are looked at together.
+struct Batch {
+  std::vector<const io::LabelledImage*> labelled;
+  std::vector<io::Image> photos;
+};
+
+// From `next` on, which moves; as many as are asked for, fewer at the end.
+Batch read_batch(const io::Split& split, std::size_t& next, std::size_t most, int channels,
+                 std::vector<Unreadable>* unreadable) {
+  Batch batch;
+  for (; next < split.images.size() && batch.photos.size() < most; ++next) {
+    const io::LabelledImage& image = split.images[next];
+    try {
+      batch.photos.push_back(io::read_image(image.file, channels));
+      batch.labelled.push_back(&image);
+    } catch (const Error& error) {
+      if (!unreadable) throw;
+      unreadable->push_back({next, error.what()});
+    }
+  }
+  return batch;
+}
+
+}  // namespace
+
 std::vector<ImageResult> detect_split(Detector& detector, const io::Split& split, int channels,
-                                      const std::atomic<bool>* stop, const std::function<void(int)>& done) {
+                                      const std::atomic<bool>* stop, const std::function<void(int)>& done,
+                                      std::vector<Unreadable>* unreadable) {
   std::vector<ImageResult> results;
-  for (std::size_t first = 0; first < split.images.size(); first += static_cast<std::size_t>(detector.batch())) {
+  for (std::size_t next = 0; next < split.images.size();) {
     if (stop && *stop) throw Error("interrupted");
-    const std::size_t count = std::min(static_cast<std::size_t>(detector.batch()), split.images.size() - first);
-    std::vector<io::Image> photos;
-    for (std::size_t i = 0; i < count; ++i) photos.push_back(io::read_image(split.images[first + i].file, channels));
-    auto boxes = detector.detect(photos);
-    for (std::size_t i = 0; i < count; ++i) {
-      const io::LabelledImage& image = split.images[first + i];
+    const Batch batch = read_batch(split, next, static_cast<std::size_t>(detector.batch()), channels, unreadable);
+    if (batch.photos.empty()) continue;
+    auto boxes = detector.detect(batch.photos);
+    for (std::size_t i = 0; i < boxes.size(); ++i) {
+      const io::LabelledImage& image = *batch.labelled[i];
       ImageResult result{.name = image.name,
-                         .width = photos[i].width,
-                         .height = photos[i].height,
+                         .width = batch.photos[i].width,
+                         .height = batch.photos[i].height,
                          .detections = std::move(boxes[i]),
                          .truths = {},
                          .ignored = image.ignored};
       for (const io::LabelBox& box : image.boxes) result.truths.push_back({box.x, box.y, box.w, box.h, box.cls});
       results.push_back(std::move(result));
     }
-    if (done) done(static_cast<int>(results.size()));
+    if (done) done(static_cast<int>(next));
   }
   return results;
 }

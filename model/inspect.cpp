@@ -18,8 +18,8 @@ constexpr int kLayers = 5;      // shown when none is asked for
 // What a checkpoint was trained with; otherwise what a training of it would begin with.
 TrainConfig training_of(const Model& model) {
   if (model.source.ends_with(".safetensors")) {
-    const nlohmann::json state = read_checkpoint(model.source).state;
-    if (state.is_object() && state.contains("config")) return train_config_from_json(state["config"]);
+    const Checkpoint checkpoint = read_checkpoint(model.source);
+    if (holds_training(checkpoint)) return train_config_from_json(checkpoint.state["config"]);
   }
   return recipe("transfer", model.network->cfg);
 }

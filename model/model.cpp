@@ -17,13 +17,14 @@
 namespace fs = std::filesystem;
 
 namespace rook {
-namespace {
 
 std::vector<std::string> numbered_names(int classes) {
   std::vector<std::string> names;
   for (int i = 0; i < classes; ++i) names.push_back(fmt::format("class_{}", i));
   return names;
 }
+
+namespace {
 
 // The checkpoint of a run folder or the file itself; empty when it is neither.
 fs::path checkpoint_of(const std::string& what) {

@@ -38,6 +38,9 @@ Model load_model(const std::string& what, const LoadOptions& options = {});
 // A network without weights, parameters at random.
 Model make_model(const io::Cfg& cfg, std::vector<std::string> names, std::uint64_t seed);
 
+// class_0, class_1, ...: what classes are called where nobody names them.
+std::vector<std::string> numbered_names(int classes);
+
 // What a start from other weights did to each layer.
 struct StartReport {
   std::string source;

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_reason.h"
 #include "kernels/names.h"
 
 namespace rook {
@@ -243,7 +244,7 @@ TrainConfig train_config_from_json(const json& j) try {
   check_ranges(c);
   return c;
 } catch (const json::exception& error) {
-  throw Error(fmt::format("configuration of the run: {}", error.what()));
+  throw Error(fmt::format("configuration of the run: {}; the file is damaged, or of another rook", json_reason(error)));
 }
 
 }  // namespace rook

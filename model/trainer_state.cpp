@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json_reason.h"
 #include "model/checkpoint.h"
 #include "model/trainer.h"
 
@@ -75,8 +76,9 @@ void Trainer::resume(const Checkpoint& checkpoint) {
     checkpoint.state.at("best_epoch").get_to(result_.best_epoch);
     checkpoint.state.at("evaluations_without_better").get_to(evaluations_without_better_);
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format(
-        "--resume: the checkpoint holds no state of a training ({}); take the run's last.safetensors", error.what()));
+    throw Error(
+        fmt::format("--resume: the checkpoint holds no state of a training ({}); take the run's last.safetensors",
+                    json_reason(error)));
   }
   step_->begin_at(iteration_);
 }

@@ -16,11 +16,11 @@ static_assert(POLLIN == 1);
 }  // namespace
 
 Connection::~Connection() {
-  constexpr std::chrono::seconds kLinger{2};
+  constexpr std::chrono::milliseconds kLinger{2000}, kLastLinger{200};  // kLastLinger: when all must end
   if (spoilt()) {
     // Closing with bytes unread would reset the connection and with it the answer on its way.
     ::shutdown(socket_, SHUT_WR);
-    const auto until = Clock::now() + kLinger;
+    const auto now = Clock::now(), until = now + (now < read_by_.load() ? kLinger : kLastLinger);
     while (Clock::now() < until && wait(POLLIN, until) && ::recv(socket_, buffer_.data(), buffer_.size(), 0) > 0) {
     }
   }
@@ -42,11 +42,19 @@ bool Connection::wait(short events, Clock::time_point until) const {
   }
 }
 
+bool Connection::wait_to_read(Clock::time_point until) const {
+  for (auto now = Clock::now();; now = Clock::now()) {
+    const auto end = std::min(until, read_by_.load());
+    if (wait(POLLIN, std::min(end, now + kSlice))) return true;
+    if (now >= end) return false;
+  }
+}
+
 std::ptrdiff_t Connection::read(char* to, std::size_t size) {
   if (spoilt()) return -1;
   if (begin_ == end_) {
     // Checked here too: a client that always has a byte ready would never be waited for.
-    if (Clock::now() >= deadline_ || !wait(POLLIN, deadline_)) {
+    if (Clock::now() >= deadline_ || !wait_to_read(deadline_)) {
       timed_out_ = true;
       return -1;
     }

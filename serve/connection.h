@@ -13,7 +13,8 @@ class Connection {
  public:
   using Clock = std::chrono::steady_clock;
 
-  explicit Connection(int socket) : socket_(socket) {}
+  // `read_by`: no request is waited for beyond it, whatever its own time; may become earlier at any moment.
+  Connection(int socket, const std::atomic<Clock::time_point>& read_by) : socket_(socket), read_by_(read_by) {}
   ~Connection();  // closes; what the client still sends is taken for a moment, so that it gets to read its answer
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -41,9 +42,15 @@ class Connection {
   bool spoilt() const { return spoilt_ || timed_out_ || too_long_; }
 
  private:
+  static constexpr std::chrono::milliseconds kSlice{100};  // how long a stop may go unnoticed
+
   bool wait(short events, Clock::time_point until) const;
+  // Waits for bytes until `until`, or the earlier moment that all requests must have come by. What is there already is
+  // taken all the same.
+  bool wait_to_read(Clock::time_point until) const;
 
   int socket_;
+  const std::atomic<Clock::time_point>& read_by_;
   Clock::time_point deadline_{};
   std::size_t left_ = 0;  // bytes that this request may still take
   bool timed_out_ = false, too_long_ = false, spoilt_ = false;
@@ -53,7 +60,6 @@ class Connection {
 
 template <class Leave>
 bool Connection::wait_for_request(std::chrono::milliseconds idle, Leave&& leave) {
-  constexpr std::chrono::milliseconds kSlice{100};  // how long a stop may go unnoticed
   for (const auto end = Clock::now() + idle; begin_ == end_;) {
     const auto now = Clock::now();
     if (wait(1 /* POLLIN */, std::min(end, now + kSlice))) return true;

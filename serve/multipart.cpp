@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::size_t kMostHeader = 8192, kMostBoundary = 70, kMostParts = 4096;  // 70: RFC 2046, 5.1.1
 
+constexpr std::string_view kContentType = "content-type:";
+
 bool same_letter(char a, char b) {
   return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
 }
@@ -58,19 +60,27 @@ std::string boundary_of(std::string_view content_type) {
 }
 
 // Reads the headers of a part up to the empty line behind them; `rest` then begins with its bytes.
-std::string file_name_of(std::string_view& rest) {
-  std::string name;
+Upload headers_of(std::string_view& rest) {
+  Upload part;
+  bool file = false, image = false;
   for (std::size_t read = 0; read <= kMostHeader;) {
     const std::size_t end = rest.substr(0, kMostHeader).find("\r\n");
     if (end == std::string_view::npos) break;
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(end + 2);
     read += end + 2;
-    if (line.empty()) return name;
+    if (line.empty()) {
+      part.field = !file && !image;
+      return part;
+    }
     if (line.find(':') == std::string_view::npos)
       throw Error("multipart/form-data: a part has a line that is no header");
+    if (starts_with(line, kContentType) && starts_with(trim(line.substr(kContentType.size())), "image/")) image = true;
     if (!starts_with(line, "content-disposition:")) continue;
-    if (const auto found = parameter(line, "filename")) name = *found;
+    if (const auto found = parameter(line, "filename")) {
+      part.name = *found;
+      file = true;
+    }
   }
   throw Error("multipart/form-data: the headers of a part do not end");
 }
@@ -97,8 +107,7 @@ std::vector<Upload> parse_multipart(std::string_view content_type, std::string_v
     if (parts.size() == kMostParts) throw Error("multipart/form-data: there are too many parts");
     if (rest.substr(0, 2) != "\r\n") throw Error("multipart/form-data: a boundary does not end with a line break");
     rest.remove_prefix(2);
-    Upload part;
-    part.name = file_name_of(rest);
+    Upload part = headers_of(rest);
     const std::size_t end = rest.find(delimiter);
     if (end == std::string_view::npos)
       throw Error("multipart/form-data: the body was cut off before its last boundary");

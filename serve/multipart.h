@@ -10,11 +10,12 @@ namespace rook::serve {
 struct Upload {
   std::string_view bytes;  // of the request's body
   std::string name;        // as the client calls the file; may be empty
+  bool field = false;      // of a form, like its text boxes: no file, and not said to be a picture
 };
 
 bool is_multipart(std::string_view content_type);
 
-// The parts of `body` that are files or have no name of a file, in their order; empty ones included. Views into `body`.
+// The parts of `body` in their order, empty ones included. Views into `body`.
 // Throws Error: no boundary in the content type, a part without an end, a header that is none.
 std::vector<Upload> parse_multipart(std::string_view content_type, std::string_view body);
 

@@ -24,6 +24,7 @@ namespace rook::serve {
 namespace {
 
 constexpr std::size_t kMostHeaders = std::size_t{64} << 10;  // bytes of the request line and all headers
+constexpr std::chrono::seconds kStopGrace{1};                // for requests that are on their way at a stop
 constexpr int kBacklog = 511;                                // connections the system holds until they are accepted
 
 using Methods = std::vector<std::string>;
@@ -167,6 +168,7 @@ class Server::Http final : public httplib::Server {
   }
 
   void drain() {
+    read_by_ = Connection::Clock::now() + kStopGrace;
     stopping_ = true;
     service_.drain();
     // The library's stop() does nothing until its loop has begun.
@@ -309,7 +311,7 @@ class Server::Http final : public httplib::Server {
 
   // One connection from its first request to its last; called by the library on a thread of Workers.
   bool process_and_close_socket(socket_t socket) override {
-    Connection connection(socket);
+    Connection connection(socket, read_by_);
     if (Workers::refusing) {
       constexpr std::string_view kBusy =
           "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -369,6 +371,7 @@ class Server::Http final : public httplib::Server {
   Workers* workers_ = nullptr;  // the library deletes it when serve() ends
   int port_ = 0;
   std::atomic<bool> stopping_{false}, entered_{false}, left_{false};
+  std::atomic<Connection::Clock::time_point> read_by_{Connection::Clock::time_point::max()};
   std::atomic<int> open_{0};
 };
 

@@ -51,6 +51,7 @@ std::vector<Upload> Service::uploads(std::string_view content_type, std::string_
     } catch (const Error& error) {
       throw Refusal(400, error.what());
     }
+    std::erase_if(photos, [](const Upload& part) { return part.field; });
   } else {
     photos.push_back({.bytes = body, .name = {}});
   }

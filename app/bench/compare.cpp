@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "app/bench/bench.h"
+#include "app/checks.h"
 #include "base/error.h"
+#include "base/json_reason.h"
 
 namespace rook::app {
 namespace {
@@ -79,7 +81,7 @@ Timings read(const std::string& path) {
     if (timings.empty()) throw Error("holds no timings of rook bench or bench/*.py");
     return timings;
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: is no file of timings: {}", path, error.what()));
+    throw Error(fmt::format("{}: is no file of timings: {}", path, json_reason(error)));
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", path, error.what()));
   }
@@ -128,7 +130,7 @@ void add_bench_compare(CLI::App& bench) {
   c->add_option("after", o->after, "the same, later")->required();
   c->add_option("--percent", o->percent, "what counts as a regression, which ends with exit status 1")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e6));
+      ->check(between(0.0, 1e6));
   c->add_option("--json", o->json, "as JSON to a file, or to standard output (-)");
   c->footer(
       "A change counts when the middle halves of the samples do not touch (of files with rounds: their extremes).\n"

@@ -16,6 +16,7 @@
 
 #include "app/bench/bench.h"
 #include "app/bench/timing.h"
+#include "app/checks.h"
 #include "base/error.h"
 #include "kernels/philox.h"
 #include "model/checkpoint.h"
@@ -255,16 +256,16 @@ void bench_train(const BenchNetworksFlags& o) {
 
 void add_common(CLI::App& c, const std::shared_ptr<BenchNetworksFlags>& o) {
   c.add_option("--arch", o->arch, "network: a cfg file or one of ours")->capture_default_str();
-  c.add_option("--classes", o->classes, "classes of the heads (default: the cfg's)");
-  c.add_option("--size", o->size, "side of the network's input (default: the cfg's)");
+  c.add_option("--classes", o->classes, "classes of the heads (default: the cfg's)")->check(between(1, 10000));
+  add_size(c, o->size, "the cfg's");
   c.add_option("--batch", o->batches, "photos at a time; of a list each is timed")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
-  c.add_option("--repetitions", o->repetitions, "timed runs")->capture_default_str()->check(CLI::Range(1, 100000));
+      ->check(between(1, 1024));
+  c.add_option("--repetitions", o->repetitions, "timed runs")->capture_default_str()->check(between(1, 100000));
   c.add_option("--seconds", o->seconds,
                "time after which no further run of a batch size begins, but for the first five (default: no limit)")
-      ->check(CLI::Range(0.0, 3600.0));
+      ->check(between(0.0, 3600.0));
   c.add_option("--json", o->json, "as JSON to a file, or to standard output (-)");
   o->compute.add(c);
 }
@@ -276,7 +277,7 @@ void add_bench_net(CLI::App& bench) {
   CLI::App* c = bench.add_subcommand("net", "inference: forward, decode and NMS");
   add_common(*c, o);
   c->add_option("--starts", o->starts, "how often to time a whole `rook detect`, from its start to its end")
-      ->check(CLI::Range(0, 1000));
+      ->check(between(0, 1000));
   c->footer(
       "Peak memory is that of the process so far: ask for one batch size to have its own.\nExample:\n  rook bench net "
       "--arch yolov4-tiny --precision bf16 --batch 1,8 --starts 5");

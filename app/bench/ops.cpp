@@ -10,6 +10,7 @@
 #include "app/bench/bench.h"
 #include "app/bench/ceilings.h"
 #include "app/bench/op_cases.h"
+#include "app/checks.h"
 #include "base/error.h"
 #include "kernels/names.h"
 #include "model/zoo.h"
@@ -257,16 +258,16 @@ void add_bench_ops(CLI::App& bench) {
   c->add_option("--batch", o->batches, "photos at a time, a list")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
+      ->check(between(1, 1024));
   c->add_option("--types", o->types,
                 "f32, bf16, f16 (convolutions on a GPU); default f32, and bf16 where the device computes in it")
       ->delimiter(',');
   c->add_option("--arch", o->arch, "networks whose convolutions are timed")->delimiter(',')->capture_default_str();
-  c->add_option("--size", o->size, "side of their input (default: the cfg's)");
+  add_size(*c, o->size, "the cfg's");
   c->add_option("--rows", o->rows, "only these rows of the convolution table (default: all but ref)")->delimiter(',');
   c->add_option("--seconds", o->seconds, "time for the samples of one row; five are taken at least")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 3600.0));
+      ->check(between(0.0, 3600.0));
   c->add_option("--device", o->device, "auto (a GPU, else the CPU), cuda, cpu, or emu")->capture_default_str();
   c->add_option("--json", o->json, "as JSON to a file, or to standard output (-)");
   c->add_option("--markdown", o->markdown, "as a Markdown table to a file, or to standard output (-)");

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "app/checks.h"
 #include "app/counter.h"
 #include "app/data/data.h"
 #include "base/error.h"
@@ -146,7 +147,7 @@ void add_data_add(CLI::App& data) {
                             "(-1: only equal files are)",
                             io::NearHash::kBits))
       ->capture_default_str()
-      ->check(CLI::Range(-1, io::NearHash::kBits));
+      ->check(between(-1, io::NearHash::kBits));
   c->add_option("--list", o->most, "how many faults and photos that are there already to list (0: all)")
       ->capture_default_str();
   o->store.add(*c);

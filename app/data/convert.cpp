@@ -26,6 +26,7 @@ void resize_photos(io::Dataset& dataset, const fs::path& folder, int width, int 
   int number = 0;
   for (io::Split& split : dataset.splits)
     for (io::LabelledImage& labelled : split.images) {
+      if (interrupted()) throw Error("interrupted: nothing was written");
       const fs::path own = folder / std::to_string(number++);  // names may repeat
       fs::create_directory(own);
       fs::path file = own / labelled.file.filename();
@@ -43,12 +44,14 @@ void convert(const DataConvertFlags& o) {
     throw Error(fmt::format("{}: exists and is not empty; name a new folder", o.out));
   std::optional<io::TemporaryFolder> photos;
   io::Dataset dataset = o.data.read();
+  install_interrupt();
   if (!o.resize.empty()) {
     const auto [width, height] = size_of(o.resize);
     resize_photos(dataset, photos.emplace(o.out).path(), width, height);
   }
   // What the store holds must not change with what was written.
-  io::write_dataset(dataset, o.out, o.format, dataset.format == "rook" ? io::PlacePhotos::copy : io::PlacePhotos::link);
+  io::write_dataset(dataset, o.out, o.format, dataset.format == "rook" ? io::PlacePhotos::copy : io::PlacePhotos::link,
+                    &interrupted());
   fmt::print("{} written as {}\n", o.out, o.format);
 }
 

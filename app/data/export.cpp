@@ -40,7 +40,8 @@ void run(const DataExportFlags& o) {
   const fs::path unfinished = out.string() + ".unfinished";
   if (fs::exists(unfinished))
     throw Error(fmt::format("{}: is in the way, left by an export that was ended; remove it", unfinished.string()));
-  io::write_dataset(dataset, unfinished, o.format, io::PlacePhotos::copy);
+  install_interrupt();
+  io::write_dataset(dataset, unfinished, o.format, io::PlacePhotos::copy, &interrupted());
   fs::rename(unfinished, out);
   fmt::print("{} written to {} as {}\n", o.name, out.string(), o.format);
 }

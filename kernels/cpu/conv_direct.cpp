@@ -303,7 +303,8 @@ const ConvRow& conv_row() {
                                .workspace = workspace,
                                .packed_bytes = packed_bytes,
                                .pack = pack,
-                               .run = run};
+                               .run = run,
+                               .can_run = can_run};
   return row;
 }
 

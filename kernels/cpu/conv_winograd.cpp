@@ -105,7 +105,8 @@ constexpr ConvRow row_named(std::string_view name) {
           .workspace = workspace<kTile>,
           .packed_bytes = packed_bytes<kTile>,
           .pack = pack<kTile>,
-          .run = run<kTile>};
+          .run = run<kTile>,
+          .can_run = [](const ConvProblem& problem) { return can_run(problem, kTile); }};
 }
 
 }  // namespace

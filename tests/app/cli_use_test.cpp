@@ -216,11 +216,12 @@ TEST_CASE("rook weights: real files, byte for byte") {
   // A file with 64 bits of `seen` and one of the old kind with 32.
   for (const std::string name : {"MobileNetV2-YOLO-Fastest-v2-voc", "yolo-lite-trial6-653550-coco"}) {
     CAPTURE(name);
+    const std::string x = at(name.c_str());
     const fs::path weights = folder / "weights" / (name + ".weights");
     output_of({"weights", "convert", "--lenient", (folder / "cfg" / (name + ".cfg")).string() + ":" + weights.string(),
-               at("x.safetensors")});
-    output_of({"weights", "convert", at("x.safetensors"), at("x.weights")});
-    CHECK(load(here / "x.weights") == load(weights));
+               x + ".safetensors"});
+    output_of({"weights", "convert", x + ".safetensors", x + ".weights"});
+    CHECK(load(x + ".weights") == load(weights));
   }
   const std::string name = "yolov4-tiny-voc-rebuilt";
   output_of({"weights", "partial",

@@ -40,6 +40,23 @@ TEST_CASE("rook synth chess writes a data set that rook data check finds nothing
   CHECK(census["classes"].size() == 12);
 }
 
+TEST_CASE("rook synth chess, rook data convert: ended by a signal they leave nothing behind") {
+  const TempFolder folder;
+  const std::string out = (folder / "out").string(), data = (folder / "data").string();
+  output_of({"synth", "chess", "--images", "60", "--size", "96", "--out", data});
+  for (const Words& words : {Words{"synth", "chess", "--images", "100000", "--size", "96", "--out", out},
+                             Words{"data", "convert", data, out, "--resize", "3000x3000"}})
+    for (const int signal : {SIGTERM, SIGINT}) {
+      CAPTURE(joined(words));
+      Child child(folder / ".", command_of(words), kQuietThreads);
+      CHECK(wait_for([&] { return fs::exists(out + ".photos") && !fs::is_empty(out + ".photos"); }, 60));
+      CHECK(child.end(signal) == 130);
+      CHECK(shows(child.err(), "interrupted: nothing was written"));
+      CHECK(!fs::exists(out));
+      CHECK(!fs::exists(out + ".photos"));
+    }
+}
+
 TEST_CASE("rook synth chess: a sheet of pictures, and what it refuses") {
   const TempFolder folder;
   const std::string sheet = (folder / "sheet.png").string();

@@ -2,6 +2,7 @@
 #include "app/tuner.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "app/common.h"
@@ -313,8 +314,16 @@ TEST_CASE("command line: tune measures, writes, and lists what it wrote") {
   for (const auto& row : listed_rows(tune_words(cache, {"--list", "--conv", "ours"}))) CHECK(row["row"] != "onednn");
   for (const auto& row : listed_rows(tune_words("none", {"--list", "--conv", "ours"}))) {
     CHECK(row["row"] != "onednn");
+    CHECK(row["row"] != "ref");
     CHECK(row["why"] == "forced");
   }
+  const std::size_t all = before["rows"].size();
+  CHECK(shows(output_of(tune_words("none", {"--list", "--conv", "ours"})),
+              fmt::format("--conv ours: used for {} of {} convolutions\n", all, all)));
+  CHECK(shows(output_of(tune_words("none", {"--list", "--conv", "ref"})),
+              fmt::format("--conv ref: used for {} of {} convolutions\n", all, all)));
+  CHECK(shows(output_of(tune_words("none", {"--list", "--conv", "winograd"})),
+              " convolutions; the others run as listed"));
 }
 
 TEST_CASE("command line: tune that is stopped keeps what it has measured") {

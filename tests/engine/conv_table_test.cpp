@@ -52,6 +52,25 @@ TEST_CASE("conv table: ours is everything that is no library's") {
   CHECK(measured.explain(p).why == ConvTable::Why::tuned);
 }
 
+TEST_CASE("conv table: without libraries, the reference loops only where none of ours can run") {
+  const ConvTable ours(cpu_backend(), "ours");
+  ConvProblem p = problem(DType::f32);
+  CHECK(ours.choose(p).name == "direct");  // which says no where a library is faster
+  CHECK(ours.fast(p));
+  ConvProblem curved = p;
+  curved.activation = Activation::mish;
+  CHECK(ours.choose(curved).name == "winograd");  // direct knows slopes only
+  p.geometry.c = 3;
+  CHECK(ours.choose(p).name == "direct");
+  p.geometry.r = p.geometry.s = 1;
+  p.geometry.pad_h = p.geometry.pad_w = 0;
+  CHECK(ours.choose(p).name == "direct");
+  p.geometry.dilation = 2;
+  CHECK(ours.choose(p).name == "ref");
+  CHECK(ours.choose(problem(DType::f64)).name == "ref");
+  CHECK(ConvTable(cpu_backend()).choose(problem(DType::f32)).name == "onednn");
+}
+
 TEST_CASE("conv table: forced before tuned before the rule") {
   const ConvProblem p = problem(DType::f32), bf16 = problem(DType::bf16);
   ConvProblem larger = p;

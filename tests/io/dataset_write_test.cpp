@@ -1,6 +1,7 @@
 // Datasets written in each format and read again; the census.
 #include "io/dataset_write.h"
 
+#include <atomic>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -139,6 +140,34 @@ TEST_CASE("dataset: what writing refuses") {
   CHECK(error(folder / "x4", "yolo").find("gone.bmp: cannot be copied") != std::string::npos);
   dataset.splits[0].name = "mine";
   CHECK(error(folder / "x5", "yolo").find("split 'mine'") != std::string::npos);
+}
+
+TEST_CASE("dataset: of what could not be written to its end nothing is left") {
+  const TempFolder folder;
+  std::mt19937 random(8);
+  io::Dataset dataset = draw_dataset(random, folder / "photos").dataset;
+  std::atomic<bool> stop{true};
+  const auto error = [&](const fs::path& where, const char* format, const std::atomic<bool>* stopped) {
+    return error_of([&] { io::write_dataset(dataset, where, format, io::PlacePhotos::link, stopped); });
+  };
+  fs::create_directory(folder / "empty");
+  for (const char* format : {"coco", "yolo", "voc", "darknet", "coco+yolo"}) {
+    CAPTURE(format);
+    CHECK(error(folder / "new", format, &stop) == "interrupted: nothing was written");
+    CHECK(!fs::exists(folder / "new"));
+  }
+  dataset.splits[2].images[0].file = folder / "gone.bmp";  // two splits are written by then
+  for (const char* format : {"coco", "yolo", "voc", "darknet", "coco+yolo"}) {
+    CAPTURE(format);
+    CHECK(error(folder / "new", format, nullptr).find("gone.bmp: cannot be copied") != std::string::npos);
+    CHECK(!fs::exists(folder / "new"));
+    CHECK(error(folder / "empty", format, nullptr).find("gone.bmp") != std::string::npos);
+    CHECK(fs::is_empty(folder / "empty"));
+  }
+  dataset.splits.pop_back();
+  stop = false;
+  CHECK(error(folder / "new", "yolo", &stop) == "");
+  CHECK(fs::exists(folder / "new/data.yaml"));
 }
 
 TEST_CASE("census: counts of a small dataset") {

@@ -65,6 +65,17 @@ TEST_CASE("multipart: parts in their order, names quoted or not") {
   CHECK(!serve::is_multipart("image/png"));
 }
 
+TEST_CASE("multipart: fields of a form are told from photos") {
+  const std::string body =
+      "--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n--XX\r\n"
+      "Content-Disposition: form-data; name=\"a\"\r\nContent-Type: image/png\r\n\r\npixels\r\n--XX\r\n"
+      "content-type:text/plain\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\nwords\r\n--XX\r\n"
+      "Content-Type: text/plain\r\nContent-Disposition: form-data; name=\"c\"; filename=\"\"\r\n\r\nfile\r\n--XX--";
+  const std::vector<Upload> parts = serve::parse_multipart(kType, body);
+  REQUIRE(parts.size() == 4);
+  CHECK((parts[0].field && !parts[1].field && parts[2].field && !parts[3].field));
+}
+
 TEST_CASE("multipart: what is wrong is said") {
   const auto refused = [](const std::string& type, const std::string& body) {
     return error_of([&] { serve::parse_multipart(type, body); });

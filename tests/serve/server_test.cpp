@@ -328,6 +328,45 @@ TEST_CASE("server: a token where there is something to protect") {
   CHECK(ask(server.port(), post("/detect", photo(), with)).status == 200);
 }
 
+TEST_CASE("server: a field of a form is no photo") {
+  const RunningServer server;
+  const std::string photo = png_of(noise_photo(40, 30, 3));
+  const std::string field = "--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n";
+  const std::string file =
+      "--XX\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.png\"\r\n\r\n" + photo + "\r\n";
+  const std::string type = "Content-Type: multipart/form-data; boundary=XX\r\n";
+  const auto answer = [&](const std::string& body) {
+    return ask(server.port(), post("/detect", body + "--XX--", type));
+  };
+  const Answer both = answer(field + file), alone = answer(file);
+  CHECK(both.status == 200);
+  REQUIRE(both.json().size() == 1);
+  CHECK(both.json()[0]["image"] == "a.png");
+  CHECK(both.json()[0]["detections"] == alone.json()[0]["detections"]);
+  CHECK(answer(field).status == 400);
+}
+
+TEST_CASE("server: a stop does not wait for requests that do not come whole") {
+  serve::ServerOptions options;
+  options.request_timeout = options.idle_timeout = std::chrono::seconds(60);
+  RunningServer server(options);
+  const std::string photo = png_of(noise_photo(40, 30, 3)), whole = post("/detect", photo);
+  Client headers(server.port()), body(server.port()), silent(server.port()), late(server.port());
+  headers.send(whole.substr(0, 20));
+  body.send(whole.substr(0, whole.size() - 10));
+  late.send(whole.substr(0, whole.size() - 10));
+  CHECK(ask(server.port(), get("/healthz")).status == 200);  // all of them have been accepted
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const auto start = std::chrono::steady_clock::now();
+  std::thread stopping([&] { server.stop(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  late.send(whole.substr(whole.size() - 10));  // within the second that they have
+  CHECK(late.read().status == 200);
+  CHECK(body.read().status == 408);
+  stopping.join();
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+}
+
 TEST_CASE("server: stops when what is in flight is answered, and binds no port twice") {
   RunningServer server;
   serve::ServerOptions same;
