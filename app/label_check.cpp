@@ -87,10 +87,15 @@ Checked photos_of(const io::Dataset& dataset, const LabelCheckOptions& o) {
   return checked;
 }
 
-void require_classes(const Model& model, const std::vector<std::string>& classes) {
-  for (const std::string& name : classes)
+void require_classes(const Model& model, const io::Split& photos, const std::vector<std::string>& classes) {
+  std::set<int> used;
+  for (const io::LabelledImage& image : photos.images)
+    for (const io::LabelBox& box : image.boxes) used.insert(box.cls);
+  for (const int cls : used) {
+    const std::string& name = classes[static_cast<std::size_t>(cls)];
     if (std::find(model.names.begin(), model.names.end(), name) == model.names.end())
       throw Error(fmt::format("{}: knows no class '{}'; rename it with --merge {}=...", model.source, name, name));
+  }
 }
 
 // Each photo is judged by the first model that has not been trained on it; by the first one where all have.
@@ -121,7 +126,7 @@ void judge(Checked& checked, const io::Dataset& dataset, const LabelCheckOptions
     checked.learnt.push_back(learnt);
     if (places.empty()) continue;
     const Model model = load_model(o.models[m]);
-    require_classes(model, dataset.classes);
+    require_classes(model, part, dataset.classes);
     Detector detector(*model.network, *model.params, model.preprocess,
                       {.backend = &o.compute.backend(),
                        .compute = o.compute.dtype(false),
