@@ -50,7 +50,7 @@ TEST_CASE("rook synth chess, rook data convert: ended by a signal they leave not
       CAPTURE(joined(words));
       Child child(folder / ".", command_of(words), kQuietThreads);
       CHECK(wait_for([&] { return fs::exists(out + ".photos") && !fs::is_empty(out + ".photos"); }, 60));
-      CHECK(child.end(signal) == 130);
+      CHECK(child.end(signal) == 128 + signal);
       CHECK(shows(child.err(), "interrupted: nothing was written"));
       CHECK(!fs::exists(out));
       CHECK(!fs::exists(out + ".photos"));
