@@ -39,7 +39,7 @@ int run(int argc, char** argv) {
         stderr);
     return 1;
   }
-  rook::app::let_waiting_threads_sleep();
+  rook::app::watch_for_busy_processors();
   CLI::App app("rook: trains and runs YOLO-family detectors", "rook");
   app.require_subcommand(1);
   app.set_version_flag("--version", "rook 0.1.0");
