@@ -2,6 +2,7 @@
 
 #include <omp.h>
 #include <sys/resource.h>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <thread>
@@ -11,8 +12,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLook = 20ms, kSleepy = 500ms;
-constexpr long kManySwitches = 4;  // in kLook: another program gets its turn every few milliseconds
+constexpr auto kLook = 50ms, kSleepy = 500ms;
+// In kLook. Two threads on two processors are driven off by the system two to nine times, with a third one that is
+// always busy it is fifteen times.
+constexpr long kManySwitches = 12;
 
 // How often a thread of this program had to make room for another that wanted its processor.
 long times_driven_off() {
@@ -25,8 +28,9 @@ long times_driven_off() {
 // more: the second of a team that has nothing to do.
 void let_threads_sleep_for(std::chrono::milliseconds time) {
   std::thread([time] {
+    std::atomic<int> members{0};  // an empty region would be left out by the compiler
 #pragma omp parallel num_threads(2)
-    {}
+    ++members;
     std::this_thread::sleep_for(time);
   }).join();
 }
