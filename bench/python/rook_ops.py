@@ -267,6 +267,8 @@ def _caller(function, call, *arguments):
 
     def run(_kept=call):
         _check(function(*arguments, where))
+        if call.device == "emu":  # host arrays, which are read next; the emulator is as late as a GPU may be
+            _check(_library.rook_synchronize(where))
 
     return run
 

@@ -86,7 +86,8 @@ const char* c_batchnorm(rook_device device) {
   size_t bytes = 0;
   TRY(rook_batchnorm_forward_workspace(&args, stream, &bytes));
   args.workspace = aligned_alloc(256, (bytes + 256) / 256 * 256);
-  const rook_status status = rook_batchnorm_forward(&args, stream);
+  rook_status status = rook_batchnorm_forward(&args, stream);
+  if (!status) status = rook_synchronize(stream);
   free(args.workspace);
   if (status) FAIL("batchnorm_forward: %s", rook_last_error());
   for (int k = 0; k < K; ++k) {
@@ -158,6 +159,7 @@ const char* c_conv(rook_device device, const char* row, rook_conv_direction dire
                                .workspace = workspace};
   rook_status status = direction == ROOK_WGRAD ? ROOK_OK : rook_conv_pack(&problem, &plan, w, packed, stream);
   if (!status) status = rook_conv(&problem, &plan, &args, stream);
+  if (!status) status = rook_synchronize(stream);
   free(packed);
   free(workspace);
   if (status) FAIL("conv: %s", rook_last_error());
@@ -179,6 +181,7 @@ const char* c_shortcut(rook_device device) {
   const rook_tensor inputs[] = {tensor(a, 1, 3, 5, C, C), tensor(b, 1, 3, 5, LESS, LESS)};
   const rook_shortcut_forward_args args = {.inputs = inputs, .input_count = 2, .y = tensor(y, 1, 3, 5, C, C)};
   TRY(rook_shortcut_forward(&args, (rook_stream){.device = device}));
+  TRY(rook_synchronize((rook_stream){.device = device}));
   for (int i = 0; i < PIXELS * C; ++i)
     CLOSE("shortcut y", i, y[i], a[i] + (i % C < LESS ? (double)b[i / C * LESS + i % C] : 0), 1e-6);
   return NULL;
@@ -203,6 +206,7 @@ const char* c_sgd(rook_device device) {
                                      .momentum = 0.9f,
                                      .gradient_scale = 3};
   TRY(rook_sgd_update(&args, (rook_stream){.device = device}));
+  TRY(rook_synchronize((rook_stream){.device = device}));
   for (int i = 0; i < COUNT; ++i) {
     const double step = i < FROZEN ? 0.25 * (3.0 * g[i] + 0.5 * before[i]) : 0;
     CLOSE("sgd weights", i, w[i], before[i] - step, 1e-6);
@@ -234,12 +238,14 @@ const char* c_detect(rook_device device) {
                                   .capacity = CAPACITY};
   const rook_stream stream = {.device = device};
   TRY(rook_head_decode(&decode, stream));
+  TRY(rook_synchronize(stream));
   CLOSE("candidates", 0, count, 2, 0);
   rook_nms_args nms = {.detections = found, .counts = &count, .images = 1, .capacity = CAPACITY, .threshold = 0.45f};
   size_t bytes = 0;
   TRY(rook_nms_workspace(&nms, stream, &bytes));
   nms.workspace = aligned_alloc(256, (bytes + 256) / 256 * 256);
-  const rook_status status = rook_nms(&nms, stream);
+  rook_status status = rook_nms(&nms, stream);
+  if (!status) status = rook_synchronize(stream);
   free(nms.workspace);
   if (status) FAIL("nms: %s", rook_last_error());
   CLOSE("survivors", 0, count, 1, 0);
