@@ -27,8 +27,8 @@ bool is_picture(const std::string& ending) {
 
 // Of pictures that rook does not look for in folders.
 bool is_other_picture(const std::string& ending) {
-  static const std::set<std::string> kEndings = {".avif", ".gif", ".heic", ".heif", ".jp2",  ".jxl", ".pgm",
-                                                 ".pnm",  ".ppm", ".psd",  ".tga",  ".tif",  ".tiff", ".webp"};
+  static const std::set<std::string> kEndings = {".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl",  ".pgm",
+                                                 ".pnm",  ".ppm", ".psd",  ".tga",  ".tif", ".tiff", ".webp"};
   return kEndings.contains(ending);
 }
 

@@ -5,8 +5,8 @@
  *   rook_maxpool_forward_args args = {.geometry = {2, 2, 2, 2, 0}, .x = x, .y = y};
  *   if (rook_maxpool_forward(&args, (rook_stream){.device = ROOK_CPU})) puts(rook_last_error());
  *
- * - Nothing is allocated on a device, nothing waits: work is put on the stream (on the CPU it is done on return; on
- * ROOK_EMU as late as on a GPU: rook_synchronize). The exceptions say so.
+ * - Nothing is allocated on a device, nothing waits: work is put on the stream (on the CPU it is done on return, on
+ *   ROOK_EMU as late as on a GPU: rook_synchronize). The exceptions say so.
  * - A function returns ROOK_OK or why not; rook_last_error() then has one line that says what is wrong. No exception
  *   leaves the library. Arguments are checked before memory is touched.
  * - Pointers and tensors are the device's memory. What is read on the host during the call says "host".
