@@ -26,6 +26,7 @@ struct IgnoredRegion {
   float x = 0, y = 0, w = 0, h = 0;  // as of a LabelBox
   int cls = 0;
   bool crowd = false;  // many objects: a detection is there by its share inside, not by IoU
+  bool operator==(const IgnoredRegion&) const = default;
 };
 
 struct LabelledImage {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <fstream>
 #include <set>
 #include <system_error>
@@ -92,8 +93,9 @@ struct PixelBox {
   double left, top, width, height;
 };
 
-// To a thousandth of a pixel: whole numbers stay whole after their way through floats.
-PixelBox to_pixels(const LabelledImage& image, const LabelBox& box) {
+// A LabelBox or IgnoredRegion, to a thousandth of a pixel: whole numbers stay whole after their way through floats.
+template <class Box>
+PixelBox to_pixels(const LabelledImage& image, const Box& box) {
   if (image.width <= 0 || image.height <= 0) {
     throw Error(fmt::format("{}: its size is not known, pixel boxes cannot be written", image.file.string()));
   }
@@ -116,16 +118,20 @@ void write_coco_split(const Dataset& dataset, const Items& items, const fs::path
     const LabelledImage& image = *items[i].image;
     root["images"].push_back(
         {{"id", i}, {"file_name", items[i].name}, {"width", image.width}, {"height", image.height}});
-    for (const LabelBox& box : image.boxes) {
+    const auto annotate = [&](const auto& box, int is_crowd) {
       const PixelBox pixels = to_pixels(image, box);
       root["annotations"].push_back({{"id", root["annotations"].size()},
                                      {"image_id", i},
                                      {"category_id", box.cls},
                                      {"bbox", {pixels.left, pixels.top, pixels.width, pixels.height}},
                                      {"area", pixels.width * pixels.height},
-                                     {"iscrowd", 0}});
+                                     {"iscrowd", is_crowd}});
+    };
+    for (const LabelBox& box : image.boxes) {
+      annotate(box, 0);
       if (box.score) root["annotations"].back()["score"] = *box.score;
     }
+    for (const IgnoredRegion& region : image.ignored) annotate(region, 1);
   }
   try {
     write_text(folder / "_annotations.coco.json", root.dump(1) + "\n");
@@ -144,11 +150,11 @@ void write_voc_image(const Dataset& dataset, const Item& item, const fs::path& f
   size.append_child("width").text() = image.width;
   size.append_child("height").text() = image.height;
   size.append_child("depth").text() = 3;
-  for (const LabelBox& box : image.boxes) {
+  const auto add_object = [&](const auto& box, int difficult) {
     const PixelBox pixels = to_pixels(image, box);
     pugi::xml_node object = root.append_child("object");
     object.append_child("name").text() = dataset.classes[static_cast<std::size_t>(box.cls)].c_str();
-    object.append_child("difficult").text() = 0;
+    object.append_child("difficult").text() = difficult;
     pugi::xml_node bndbox = object.append_child("bndbox");
     const auto corner = [&](const char* key, double value) {
       bndbox.append_child(key).text() = fmt::format("{}", std::round(value * 1000) / 1000).c_str();
@@ -157,7 +163,9 @@ void write_voc_image(const Dataset& dataset, const Item& item, const fs::path& f
     corner("ymin", pixels.top + 1);
     corner("xmax", pixels.left + pixels.width);
     corner("ymax", pixels.top + pixels.height);
-  }
+  };
+  for (const LabelBox& box : image.boxes) add_object(box, 0);
+  for (const IgnoredRegion& region : image.ignored) add_object(region, 1);
   const fs::path file = folder / with_ending(item.name, ".xml");
   if (!document.save_file(file.c_str())) throw Error(fmt::format("{}: cannot be written", file.string()));
 }
@@ -242,6 +250,14 @@ std::vector<fs::path> written_photos(const Split& split, const std::string& form
   const fs::path folder = format == "yolo" ? fs::path(split.name) / "images" : fs::path(split.name);
   for (const Item& item : name_items(split)) files.push_back(folder / item.name);
   return files;
+}
+
+std::int64_t regions_without_place(const Dataset& dataset, const std::string& format) {
+  if (format != "yolo" && format != "darknet") return 0;
+  std::int64_t count = 0;
+  for (const Split& split : dataset.splits)
+    for (const LabelledImage& image : split.images) count += static_cast<std::int64_t>(image.ignored.size());
+  return count;
 }
 
 void write_dataset(const Dataset& dataset, const fs::path& folder, const std::string& format, PlacePhotos place,

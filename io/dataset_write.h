@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -23,10 +24,14 @@ enum class PlacePhotos { link, copy };
 //   darknet  obj.data, obj.names, SPLIT.txt, labels beside the photos in SPLIT; paths are relative to `folder`
 // YOLO and darknet keep boxes to the last bit of a float, COCO and VOC to a thousandth of a pixel. COCO has the scores
 // of boxes that have one ("score" of the annotation, as in files of results). The photos' sizes
-// must be known (DatasetOptions::read_sizes) for COCO and VOC. Throws Error: unknown format, folder in use, photo not
-// readable, disk full, `stop` (may be null) was set; nothing of it is then left in `folder`.
+// must be known (DatasetOptions::read_sizes) for COCO and VOC. Ignored regions are crowds in COCO and difficult objects
+// in VOC, which have no other; YOLO and darknet have neither (regions_without_place). Throws Error: unknown format,
+// folder in use, photo not readable, disk full, `stop` (may be null) was set; nothing of it is then left in `folder`.
 void write_dataset(const Dataset& dataset, const std::filesystem::path& folder, const std::string& format,
                    PlacePhotos place = PlacePhotos::link, const std::atomic<bool>* stop = nullptr);
+
+// How many ignored regions write_dataset leaves out, as the format has no place for them.
+std::int64_t regions_without_place(const Dataset& dataset, const std::string& format);
 
 // Where write_dataset puts the photos of a split, relative to its folder.
 std::vector<std::filesystem::path> written_photos(const Split& split, const std::string& format);

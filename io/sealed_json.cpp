@@ -71,13 +71,17 @@ json unseal_json(std::string_view text, const std::string& name) {
   return object;
 }
 
-JsonFields::JsonFields(const json& object, std::string where, std::initializer_list<const char*> keys)
+JsonFields::JsonFields(const json& object, std::string where, std::initializer_list<const char*> keys,
+                       std::initializer_list<const char*> optional)
     : object_(object), where_(std::move(where)) {
   if (!object.is_object()) fail("is no object");
   for (const char* key : keys)
     if (!object.contains(key)) fail(fmt::format("has no \"{}\"", key));
+  const auto among = [](const auto& list, const std::string& key) {
+    return std::find(list.begin(), list.end(), key) != list.end();
+  };
   for (const auto& [key, value] : object.items())
-    if (std::find(keys.begin(), keys.end(), key) == keys.end()) fail(fmt::format("has an unknown key \"{}\"", key));
+    if (!among(keys, key) && !among(optional, key)) fail(fmt::format("has an unknown key \"{}\"", key));
 }
 
 std::string JsonFields::text(const char* key) const {

@@ -19,11 +19,14 @@ std::string seal_json(const nlohmann::ordered_json& object, const std::string& n
 // twice.
 nlohmann::json unseal_json(std::string_view text, const std::string& name);
 
-// Reads the members of an object: each must be there, be of its type, and be asked for. `where` begins messages.
+// Reads the members of an object: each of `keys` must be there, those of `optional` may, no other; each must be of its
+// type. `where` begins messages.
 class JsonFields {
  public:
-  JsonFields(const nlohmann::json& object, std::string where, std::initializer_list<const char*> keys);
+  JsonFields(const nlohmann::json& object, std::string where, std::initializer_list<const char*> keys,
+             std::initializer_list<const char*> optional = {});
 
+  bool has(const char* key) const { return object_.contains(key); }
   std::string text(const char* key) const;
   std::int64_t integer(const char* key, std::int64_t least, std::int64_t most) const;
   const nlohmann::json& list(const char* key) const;

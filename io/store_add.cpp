@@ -42,10 +42,11 @@ bool has_own_splits(const Dataset& dataset) {
   return detail::split_name(fs::canonical(root).filename().string()).has_value();
 }
 
-bool same_boxes(const std::vector<LabelBox>& a, const std::vector<LabelBox>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const LabelBox& x, const LabelBox& y) {
+bool same_labels(const StoredPhoto& a, const StoredPhoto& b) {
+  const auto same_box = [](const LabelBox& x, const LabelBox& y) {
     return x.cls == y.cls && x.x == y.x && x.y == y.y && x.w == y.w && x.h == y.h;
-  });
+  };
+  return std::equal(a.boxes.begin(), a.boxes.end(), b.boxes.begin(), b.boxes.end(), same_box) && a.ignored == b.ignored;
 }
 
 // One `rook data add`.
@@ -128,6 +129,7 @@ Addition::Candidate Addition::look(const LabelledImage& image, const std::string
                     .width = image.width,
                     .height = image.height,
                     .boxes = image.boxes,
+                    .ignored = image.ignored,
                     .near = near_hash(picture)};
   photo.split = split_for(photo.hash, split);
   return {image.file, std::move(photo), thumbnail(picture)};
@@ -164,8 +166,10 @@ void Addition::take_classes() {
   const bool first = set_.classes.empty();
   std::vector<int> number;
   std::set<int> used;
-  for (const Candidate& candidate : candidates_)
+  for (const Candidate& candidate : candidates_) {
     for (const LabelBox& box : candidate.photo.boxes) used.insert(box.cls);
+    for (const IgnoredRegion& region : candidate.photo.ignored) used.insert(region.cls);
+  }
   for (std::size_t c = 0; c < dataset_.classes.size(); ++c) {
     const std::string& name = dataset_.classes[c];
     const auto known = std::find(set_.classes.begin(), set_.classes.end(), name);
@@ -182,20 +186,23 @@ void Addition::take_classes() {
     if (!first) report_.new_classes.push_back(name);
     set_.classes.push_back(name);
   }
-  for (Candidate& candidate : candidates_)
+  for (Candidate& candidate : candidates_) {
     for (LabelBox& box : candidate.photo.boxes) box.cls = number[static_cast<std::size_t>(box.cls)];
+    for (IgnoredRegion& region : candidate.photo.ignored) region.cls = number[static_cast<std::size_t>(region.cls)];
+  }
 }
 
 void Addition::take_existing(const Candidate& candidate, StoredPhoto& there, int bits) {
   Duplicate duplicate{.file = candidate.file, .of = there.name, .distance = bits};
   ++(bits < 0 ? report_.change.equal : report_.change.near);
-  const bool differ = !same_boxes(candidate.photo.boxes, there.boxes);
+  const bool differ = !same_labels(candidate.photo, there);
   // Within one folder the first mention counts: relabelling is of photos that were there before.
   const bool before = by_hash_.at(there.hash) + fresh_.size() < set_.photos.size();
   duplicate.relabelled = differ && bits < 0 && options_.relabel && before;
   duplicate.other_labels = differ && !duplicate.relabelled;
   if (duplicate.relabelled) {
     there.boxes = candidate.photo.boxes;
+    there.ignored = candidate.photo.ignored;
     ++report_.change.relabelled;
   }
   report_.duplicates.push_back(std::move(duplicate));

@@ -10,13 +10,18 @@ namespace rook::io {
 
 namespace {
 
-// Boxes by the names of their classes, in an order of their own: numbers and order may differ between versions.
-using Labels = std::vector<std::tuple<std::string, float, float, float, float>>;
+enum class LabelKind { box, difficult, crowd };
+// Boxes and ignored regions by the names of their classes, in an order of their own: numbers and order may differ
+// between versions.
+using Labels = std::vector<std::tuple<std::string, LabelKind, float, float, float, float>>;
 
 Labels labels_of(const StoredPhoto& photo, const std::vector<std::string>& classes) {
   Labels labels;
-  for (const LabelBox& box : photo.boxes)
-    labels.emplace_back(classes.at(static_cast<std::size_t>(box.cls)), box.x, box.y, box.w, box.h);
+  const auto add = [&](const auto& box, LabelKind kind) {
+    labels.emplace_back(classes.at(static_cast<std::size_t>(box.cls)), kind, box.x, box.y, box.w, box.h);
+  };
+  for (const LabelBox& box : photo.boxes) add(box, LabelKind::box);
+  for (const IgnoredRegion& region : photo.ignored) add(region, region.crowd ? LabelKind::crowd : LabelKind::difficult);
   std::sort(labels.begin(), labels.end());
   return labels;
 }
@@ -24,8 +29,9 @@ Labels labels_of(const StoredPhoto& photo, const std::vector<std::string>& class
 // Of differently prepared photos the boxes lie elsewhere: only how many of which class can be compared.
 bool same_labels(const Labels& a, const Labels& b, bool same_place) {
   if (same_place) return a == b;
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const auto& x, const auto& y) { return std::get<0>(x) == std::get<0>(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return std::get<0>(x) == std::get<0>(y) && std::get<1>(x) == std::get<1>(y);
+  });
 }
 
 // Whether relative boxes mean the same place on the photo: all fits but letterboxes keep them.

@@ -47,6 +47,9 @@ ordered_json to_json(const StoredPhoto& photo) {
   else
     result["source"] = photo.source;
   result["boxes"] = std::move(boxes);
+  for (const IgnoredRegion& region : photo.ignored)
+    result["ignored"].push_back({region.cls, short_double(region.x), short_double(region.y), short_double(region.w),
+                                 short_double(region.h), region.crowd});
   return result;
 }
 
@@ -70,23 +73,41 @@ void check_date(const JsonFields& fields, const std::string& date) {
   if (!fits) fields.fail("\"date\" is not written like 2026-01-31T12:00:00Z");
 }
 
-LabelBox parse_box(const json& values, const JsonFields& photo, std::size_t classes) {
+bool is_box(const json& values, std::size_t count) {
+  return values.is_array() && values.size() == count && values[0].is_number_integer() &&
+         std::all_of(values.begin(), values.begin() + 5, [](const json& value) { return value.is_number(); });
+}
+
+// LabelBox or IgnoredRegion, of the first five values.
+template <class Box>
+Box parse_place(const json& values, const JsonFields& photo, std::size_t classes) {
   constexpr double kSlack = 1e-5;
-  if (!values.is_array() || values.size() != 5 || !values[0].is_number_integer() ||
-      !std::all_of(values.begin(), values.end(), [](const json& value) { return value.is_number(); }))
-    photo.fail("a box is not [class, x, y, w, h]");
   if (values[0] < 0 || values[0] >= classes) photo.fail("a box has a class that there is not");
-  const LabelBox box{values[1].get<float>(), values[2].get<float>(), values[3].get<float>(), values[4].get<float>(),
-                     values[0].get<int>()};
+  const Box box{values[1].get<float>(), values[2].get<float>(), values[3].get<float>(), values[4].get<float>(),
+                values[0].get<int>()};
   const bool inside = box.w > 0 && box.h > 0 && box.x - box.w / 2 >= -kSlack && box.x + box.w / 2 <= 1 + kSlack &&
                       box.y - box.h / 2 >= -kSlack && box.y + box.h / 2 <= 1 + kSlack;
   if (!inside) photo.fail("a box has no area, or lies outside the photo");
   return box;
 }
 
+LabelBox parse_box(const json& values, const JsonFields& photo, std::size_t classes) {
+  if (!is_box(values, 5)) photo.fail("a box is not [class, x, y, w, h]");
+  return parse_place<LabelBox>(values, photo, classes);
+}
+
+IgnoredRegion parse_region(const json& values, const JsonFields& photo, std::size_t classes) {
+  if (!is_box(values, 6) || !values[5].is_boolean())
+    photo.fail("an ignored region is not [class, x, y, w, h, whether it is a crowd]");
+  IgnoredRegion region = parse_place<IgnoredRegion>(values, photo, classes);
+  region.crowd = values[5].get<bool>();
+  return region;
+}
+
 // `origin`: "near" for a data set's photos, "source" for a version's.
 StoredPhoto parse_photo(const json& entry, const std::string& where, std::size_t classes, const char* origin) {
-  const JsonFields fields(entry, where, {"sha256", "ending", "name", "split", "width", "height", origin, "boxes"});
+  const JsonFields fields(entry, where, {"sha256", "ending", "name", "split", "width", "height", origin, "boxes"},
+                          {"ignored"});
   StoredPhoto photo{.hash = fields.text("sha256"),
                     .ending = fields.text("ending"),
                     .name = fields.text("name"),
@@ -109,6 +130,8 @@ StoredPhoto parse_photo(const json& entry, const std::string& where, std::size_t
     if (!is_content_hash(photo.source)) fields.fail("\"source\" is not 64 hexadecimal digits");
   }
   for (const json& box : fields.list("boxes")) photo.boxes.push_back(parse_box(box, fields, classes));
+  if (fields.has("ignored"))
+    for (const json& region : fields.list("ignored")) photo.ignored.push_back(parse_region(region, fields, classes));
   return photo;
 }
 

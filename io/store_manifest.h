@@ -20,6 +20,7 @@ struct StoredPhoto {
   std::string split;          // train, valid or test
   int width = 0, height = 0;  // pixels, upright
   std::vector<LabelBox> boxes;
+  std::vector<IgnoredRegion> ignored = {};
   NearHash near;       // of the data set's photos
   std::string source;  // of a version's photos: hash of the photo that this one was prepared from
 };

@@ -31,6 +31,8 @@ void take_photos(const std::vector<StoredPhoto>& photos, const Store& store, con
                    .height = photo.height,
                    .line = line};
     for (const LabelBox& box : photo.boxes) image.boxes.push_back({box.x, box.y, box.w, box.h, box.cls, line});
+    for (const IgnoredRegion& region : photo.ignored)
+      image.ignored.push_back({region.x, region.y, region.w, region.h, region.cls, line, region.crowd});
     raw.split(photo.split).images.push_back(std::move(image));
     ++line;
   }

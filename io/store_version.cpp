@@ -16,7 +16,7 @@ StoredPhoto prepared(const Store& store, const StoredPhoto& photo, const Prepare
   StoredPhoto result = photo;
   result.source = photo.hash;
   if (!prepare) return result;
-  const Image picture = prepare(read_image(file), result.boxes);
+  const Image picture = prepare(read_image(file), result);
   const std::vector<std::uint8_t> bytes = encode_png(picture);
   result.hash = content_hash(std::as_bytes(std::span(bytes)));
   result.ending = "png";

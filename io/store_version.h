@@ -10,8 +10,8 @@
 
 namespace rook::io {
 
-// Makes the picture that is trained on, and moves the boxes with what it does to the photo.
-using PreparePhoto = std::function<Image(const Image& photo, std::vector<LabelBox>& boxes)>;
+// Makes the picture that is trained on, and moves the boxes and regions of `labels` with what it does to the photo.
+using PreparePhoto = std::function<Image(const Image& photo, StoredPhoto& labels)>;
 
 // Makes the next version. `prepare` does what `preparation` says; with fit "none" the photos are taken as they are.
 // Prepared pictures are PNG: what is trained on is what was prepared, to the bit. Throws Error: no photos, a photo of

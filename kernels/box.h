@@ -198,10 +198,6 @@ ROOK_HOST_DEVICE constexpr int class_entry(HeadKind kind) {
   return objectness_entry(kind) + 1;
 }
 
-ROOK_HOST_DEVICE constexpr int entries_of(const HeadSpec& head) {
-  return class_entry(head.kind) + head.classes;
-}
-
 // An output at or below this cannot have a probability above p. A little low, as the exact test follows.
 ROOK_HOST_DEVICE inline float output_cutoff(float p, bool activated) {
   if (activated) return p;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/host_device.h"
 #include "kernels/types.h"
 
 namespace rook {
@@ -25,7 +26,7 @@ struct HeadSpec {
   float scale_x_y = 1;
   bool new_coords = false;
   bool softmax = true;  // region: classes by softmax
-  int entries() const { return classes + (kind == HeadKind::gaussian ? 9 : 5); }
+  ROOK_HOST_DEVICE constexpr int entries() const { return classes + (kind == HeadKind::gaussian ? 9 : 5); }
 };
 
 // Boxes of one head whose objectness and score (objectness times probability of the class) exceed `threshold`

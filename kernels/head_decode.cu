@@ -33,7 +33,7 @@ struct Candidate {
 template <class T>
 __device__ const T* entries_at(const HeadDecode& args, std::int64_t first_pixel, int slot) {
   const int cell = slot / args.head.anchors, a = slot - cell * args.head.anchors;
-  return static_cast<const T*>(args.logits.data) + (first_pixel + cell) * args.logits.pitch + a * entries_of(args.head);
+  return static_cast<const T*>(args.logits.data) + (first_pixel + cell) * args.logits.pitch + a * args.head.entries();
 }
 
 __device__ __forceinline__ float activated(const HeadSpec& head, float output) {

@@ -12,6 +12,8 @@ constexpr std::array<const char*, kActivations> kActivationNames = {
     "elu",    "selu",  "gelu", "relie", "ramp",     "plse",  "stair", "hardtan", "lhtan"};
 constexpr std::array<const char*, 3> kChannelNormNames = {"normalize_channels", "normalize_channels_softmax",
                                                           "normalize_channels_softmax_maxval"};
+constexpr std::array<const char*, 4> kIouKindNames = {"iou", "giou", "diou", "ciou"};
+constexpr std::array<const char*, 5> kBoxLossNames = {"mse", "iou", "giou", "diou", "ciou"};
 static_assert(kDTypeNames.size() == static_cast<std::size_t>(DType::f16) + 1);
 
 template <class Enum, std::size_t Count>
@@ -45,6 +47,15 @@ std::optional<ChannelNorm> channel_norm_from_name(std::string_view name) {
 }
 std::optional<DType> dtype_from_name(std::string_view name) {
   return find_in<DType>(kDTypeNames, name);
+}
+std::optional<BoxLoss> box_loss_from_name(std::string_view name) {
+  return find_in<BoxLoss>(kBoxLossNames, name);
+}
+std::optional<IouKind> iou_kind_from_name(std::string_view name) {
+  return find_in<IouKind>(kIouKindNames, name);
+}
+const char* name_of(BoxLoss loss) {
+  return name_in(kBoxLossNames, loss);
 }
 
 }  // namespace rook

@@ -17,4 +17,9 @@ std::optional<ChannelNorm> channel_norm_from_name(std::string_view name);
 // The dtype of that name ("f32", "bf16", ...); nothing when there is none.
 std::optional<DType> dtype_from_name(std::string_view name);
 
+// The box loss of that name ("ciou", ...), and the way back. Measures of overlap have the same names, but for mse.
+std::optional<BoxLoss> box_loss_from_name(std::string_view name);
+std::optional<IouKind> iou_kind_from_name(std::string_view name);
+const char* name_of(BoxLoss loss);
+
 }  // namespace rook

@@ -81,7 +81,7 @@ struct LossSlot {
 };
 
 __device__ __forceinline__ LossSlot loss_slot(const LossHead& head, int head_index, int image, int index) {
-  const int cell = index / head.head.anchors, entry = (index - cell * head.head.anchors) * entries_of(head.head);
+  const int cell = index / head.head.anchors, entry = (index - cell * head.head.anchors) * head.head.entries();
   const std::int64_t pixel = std::int64_t{image} * head.logits.h * head.logits.w + cell;
   return {head_index, image, index, static_cast<const float*>(head.logits.data) + pixel * head.logits.pitch + entry,
           pixel * head.dlogits.pitch + entry};

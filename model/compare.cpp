@@ -58,10 +58,11 @@ std::vector<Disagreement> disagreements(const std::vector<const ImageResult*>& p
     const ImageResult& photo = *photos[r];
     for (std::size_t d = 0; d < photo.detections.size(); ++d) {
       if (!(photo.detections[d].score > conf)) continue;
+      const bool judged = found[r][d] >= 0 || ignored_overlap(photo.detections[d], photo.ignored) < kSamePlace;
       bool agreed = true;
       for (std::size_t other = 0; other < photos.size(); ++other)
         agreed = agreed && (other == r || shows(other, photo.detections[d]));
-      auto& list = agreed ? result[r].agreed : found[r][d] >= 0 ? result[r].right : result[r].wrong;
+      auto& list = agreed || !judged ? result[r].agreed : found[r][d] >= 0 ? result[r].right : result[r].wrong;
       list.push_back(static_cast<int>(d));
     }
     for (int t = 0; t < static_cast<int>(photo.truths.size()); ++t) {

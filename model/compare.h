@@ -41,7 +41,8 @@ nlohmann::json to_json(const Comparison& comparison);
 std::string compare_html(const Comparison& comparison);
 
 // Of a photo that several models looked at: what one of them shows that not all others do, and what it does not show
-// that is there and another one has found. By index into its detections and truths.
+// that is there and another one has found; what lies in ignored regions is nobody's own. By index into its detections
+// and truths.
 struct Disagreement {
   std::vector<int> right, wrong, agreed, missed;
 };

@@ -36,11 +36,12 @@ class PhotoMatcher {
       : photo_(photo), truths_(truths), taken_(truths.size(), 0), ious_(truths.size()) {}
 
   void judge(JudgedDetection& judged) {
-    const auto box = box_of<double>(photo_.detections[static_cast<std::size_t>(judged.detection)]);
+    const Detection& detection = photo_.detections[static_cast<std::size_t>(judged.detection)];
+    const auto box = box_of<double>(detection);
     for (std::size_t j = 0; j < truths_.size(); ++j) {
       ious_[j] = iou(box, box_of<double>(photo_.truths[static_cast<std::size_t>(truths_[j])]));
     }
-    const double ignored = ignored_overlap(photo_.detections[static_cast<std::size_t>(judged.detection)].cls, box);
+    const double ignored = ignored_overlap(detection, photo_.ignored);
     for (int t = 0; t < kIouThresholds; ++t) {
       const auto bit = static_cast<std::uint16_t>(1u << t);
       std::size_t match = truths_.size();
@@ -61,17 +62,6 @@ class PhotoMatcher {
   }
 
  private:
-  // How far a detection lies in an ignored region of its class: of a crowd its share inside, else the IoU.
-  double ignored_overlap(std::int32_t cls, const Box<double>& box) const {
-    double most = 0;
-    for (const io::IgnoredRegion& region : photo_.ignored) {
-      if (region.cls != cls) continue;
-      const Box<double> there{region.x, region.y, region.w, region.h};
-      most = std::max(most, region.crowd ? share_inside(box, there) : iou(box, there));
-    }
-    return most;
-  }
-
   const ImageResult& photo_;
   std::span<const std::int32_t> truths_;
   std::vector<std::uint16_t> taken_;  // bit t: matched at threshold t

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "io/cfg_check.h"
+#include "kernels/names.h"
 
 namespace rook {
 namespace {
@@ -17,20 +18,12 @@ using io::place_of;
 
 BoxLoss box_loss_of(const CfgSection& s, const char* fallback) {
   const std::string name = s.text("iou_loss", fallback);
-  if (name == "mse") return BoxLoss::mse;
-  if (name == "iou") return BoxLoss::iou;
-  if (name == "giou") return BoxLoss::giou;
-  if (name == "diou") return BoxLoss::diou;
-  if (name == "ciou") return BoxLoss::ciou;
+  if (const auto loss = box_loss_from_name(name)) return *loss;
   throw Error(fmt::format("{}iou_loss={} is not one of mse, iou, giou, diou, ciou", place_of(s, "iou_loss"), name));
 }
 
 IouKind iou_kind_of(const CfgSection& s) {
-  const std::string name = s.text("iou_thresh_kind", "iou");
-  if (name == "giou") return IouKind::giou;
-  if (name == "diou") return IouKind::diou;
-  if (name == "ciou") return IouKind::ciou;
-  return IouKind::iou;
+  return iou_kind_from_name(s.text("iou_thresh_kind", "iou")).value_or(IouKind::iou);
 }
 
 void read_anchors(const CfgSection& s, HeadSpec& spec) {

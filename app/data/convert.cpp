@@ -52,7 +52,7 @@ void convert(const DataConvertFlags& o) {
   // What the store holds must not change with what was written.
   io::write_dataset(dataset, o.out, o.format, dataset.format == "rook" ? io::PlacePhotos::copy : io::PlacePhotos::link,
                     &interrupted());
-  fmt::print("{} written as {}\n", o.out, o.format);
+  fmt::print("{} written as {}{}\n", o.out, o.format, left_out_text(dataset, o.format));
 }
 
 }  // namespace

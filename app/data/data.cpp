@@ -5,9 +5,11 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 
 #include "base/error.h"
+#include "io/dataset_write.h"
 
 namespace rook::app {
 
@@ -28,6 +30,13 @@ std::pair<int, int> size_of(const std::string& text) {
       std::max(width, height) > 16384)
     throw UsageError(fmt::format("--resize {}: write WIDTHxHEIGHT in pixels, like 416x416", text));
   return {width, height};
+}
+
+std::string left_out_text(const io::Dataset& dataset, const std::string& format) {
+  const std::int64_t count = io::regions_without_place(dataset, format);
+  if (count == 0) return "";
+  return fmt::format("; {} ignored region{} (crowds, difficult objects) left out: {} has no place for them", count,
+                     count == 1 ? "" : "s", format);
 }
 
 void add_data(CLI::App& app) {

@@ -24,6 +24,9 @@ struct StoreOptions {
 // --merge, --keep-unused, --missing-is-negative of check, convert and add.
 void add_reading(CLI::App& app, DataOptions& options);
 
+// "; 3 ignored regions (crowds, difficult objects) left out: yolo has no place for them"; empty where none is.
+std::string left_out_text(const io::Dataset& dataset, const std::string& format);
+
 // "416x416" -> width, height
 std::pair<int, int> size_of(const std::string& text);
 

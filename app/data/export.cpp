@@ -43,7 +43,7 @@ void run(const DataExportFlags& o) {
   install_interrupt();
   io::write_dataset(dataset, unfinished, o.format, io::PlacePhotos::copy, &interrupted());
   fs::rename(unfinished, out);
-  fmt::print("{} written to {} as {}\n", o.name, out.string(), o.format);
+  fmt::print("{} written to {} as {}{}\n", o.name, out.string(), o.format, left_out_text(dataset, o.format));
 }
 
 }  // namespace

@@ -34,13 +34,16 @@ io::Preparation preparation_of(const DataVersionFlags& o) {
 io::PreparePhoto preparer(const io::Preparation& p) {
   if (p.fit == "none") return {};
   const Preprocess preprocess{.resampling = resampling_from_name(p.resampling), .fit = fit_from_name(p.fit)};
-  return [p, preprocess](const io::Image& photo, std::vector<io::LabelBox>& boxes) {
-    if (preprocess.fit == Fit::letterbox)
-      for (io::LabelBox& box : boxes) {
-        const Truth moved =
-            letterboxed({box.x, box.y, box.w, box.h, box.cls}, photo.width, photo.height, p.width, p.height);
-        box = {moved.x, moved.y, moved.w, moved.h, moved.cls};
-      }
+  return [p, preprocess](const io::Image& photo, io::StoredPhoto& labels) {
+    const auto move = [&](auto& box) {
+      const Truth moved =
+          letterboxed({box.x, box.y, box.w, box.h, box.cls}, photo.width, photo.height, p.width, p.height);
+      box.x = moved.x, box.y = moved.y, box.w = moved.w, box.h = moved.h;
+    };
+    if (preprocess.fit == Fit::letterbox) {
+      for (io::LabelBox& box : labels.boxes) move(box);
+      for (io::IgnoredRegion& region : labels.ignored) move(region);
+    }
     return resized(photo, p.width, p.height, preprocess);
   };
 }

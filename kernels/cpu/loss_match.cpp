@@ -2,15 +2,11 @@
 #include <algorithm>
 #include <tuple>
 
+#include "kernels/carve.h"
 #include "kernels/cpu/yolo_loss.h"
 
 namespace rook::cpu {
 namespace {
-
-std::byte* align_to_line(void* base) {
-  const auto address = reinterpret_cast<std::uintptr_t>(base);
-  return static_cast<std::byte*>(base) + (64 - address % 64) % 64;
-}
 
 // The anchor of the table with the truth's shape; the first of equals.
 int best_anchor(const YoloLoss& args, const Box<double>& truth) {
@@ -49,18 +45,12 @@ LossWorkspace::LossWorkspace(const YoloLoss& args, void* base) {
   std::int64_t anchors = 0;
   for (const LossHead& head : args.heads) anchors += head.head.anchors;
   matches_per_image = args.max_truths * anchors;
-  std::byte* const start = base != nullptr ? align_to_line(base) : nullptr;
-  std::size_t used = 0;
-  const auto take = [&](std::int64_t count, std::size_t size) {
-    const std::size_t offset = used;
-    used += (static_cast<std::size_t>(count) * size + 63) / 64 * 64;
-    return start != nullptr ? start + offset : nullptr;
-  };
-  sums = reinterpret_cast<LossSums*>(take(images * heads, sizeof(LossSums)));
-  matches = reinterpret_cast<Match*>(take(images * matches_per_image, sizeof(Match)));
-  match_counts = reinterpret_cast<std::int32_t*>(take(images, sizeof(std::int32_t)));
-  unmatched = reinterpret_cast<std::int32_t*>(take(images, sizeof(std::int32_t)));
-  bytes = used + 64;
+  Carver carver(base);
+  sums = carver.take<LossSums>(images * heads);
+  matches = carver.take<Match>(images * matches_per_image);
+  match_counts = carver.take<std::int32_t>(images);
+  unmatched = carver.take<std::int32_t>(images);
+  bytes = carver.bytes();
 }
 
 std::span<const Truth> truths_of(const YoloLoss& args, int image) {

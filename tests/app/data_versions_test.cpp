@@ -175,6 +175,26 @@ TEST_CASE("rook train and eval: a version by name; training on it is training on
   CHECK(shows(output_of({"runs", run.string()}), "pets/v1"));
 }
 
+TEST_CASE("rook data: a crowd moves with its photo into a version, and out of files that have no place for it") {
+  const Pets pets;
+  put_scene(pets.folder / "in/a.png", 1, 128, 64);
+  put(pets.folder / "in/_annotations.coco.json",
+      R"({"images": [{"id": 1, "file_name": "a.png", "width": 128, "height": 64}],
+"categories": [{"id": 1, "name": "cat"}],
+"annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 128, 32], "iscrowd": 1},
+{"id": 2, "image_id": 1, "category_id": 1, "bbox": [32, 32, 32, 16], "iscrowd": 0}]})");
+  pets.data({"new", "herd"});
+  pets.data({"add", "herd", (pets.folder / "in").string()});
+  pets.data({"version", "herd", "--resize", "64x64", "--letterbox"});
+  const std::vector<io::IgnoredRegion> want = {{0.5f, 0.375f, 1, 0.25f, 0, true}};
+  CHECK(io::read_dataset(pets.store + "/herd/v1").splits[0].images[0].ignored == want);
+  const std::string coco = (pets.folder / "coco").string(), yolo = (pets.folder / "yolo").string();
+  CHECK(!shows(pets.data({"export", "herd/v1", coco}), "ignored"));
+  CHECK(io::read_dataset(coco).splits[0].images[0].ignored == want);
+  CHECK(shows(output_of({"data", "convert", coco, yolo, "--format", "yolo"}),
+              "; 1 ignored region (crowds, difficult objects) left out: yolo has no place for them"));
+}
+
 TEST_CASE("rook train: a letterboxed version makes a model that letterboxes") {
   const Pets pets;
   const fs::path wide = pets.folder / "wide";

@@ -103,6 +103,37 @@ TEST_CASE("dataset: written in a format and read again it is the same") {
   }
 }
 
+TEST_CASE(
+    "dataset: ignored regions are written as crowds and as difficult objects, and counted where there are neither") {
+  const TempFolder folder;
+  put_photo(folder / "a.bmp", 21, 11, 1);
+  io::Dataset dataset{.classes = {"cat", "dog"}, .splits = {{.name = "train"}}};
+  dataset.splits[0].images.push_back(
+      {.file = folder / "a.bmp",
+       .name = "a.bmp",
+       .width = 21,
+       .height = 11,
+       .boxes = {{0.5f, 0.5f, 3 / 21.0f, 3 / 11.0f, 0}},
+       .ignored = {{10 / 21.0f, 0.5f, 6 / 21.0f, 5 / 11.0f, 1, true}, {18 / 21.0f, 0.5f, 4 / 21.0f, 1, 1, false}}});
+  for (const std::string format : {"coco", "voc", "yolo", "darknet", "coco+yolo"}) {
+    INFO(format);
+    io::write_dataset(dataset, folder / format, format);
+    const io::Dataset read = read_dataset(folder / format);
+    const io::LabelledImage& image = read.splits.at(0).images.at(0);
+    CHECK(image.boxes.size() == 1);
+    const bool kept = format != "yolo" && format != "darknet";
+    CHECK(io::regions_without_place(dataset, format) == (kept ? 0 : 2));
+    REQUIRE(image.ignored.size() == (kept ? 2 : 0));
+    for (std::size_t i = 0; i < image.ignored.size(); ++i) {
+      const io::IgnoredRegion &got = image.ignored[i], &want = dataset.splits[0].images[0].ignored[i];
+      CHECK(got.cls == want.cls);
+      CHECK(got.crowd == (format != "voc"));
+      for (const auto& [x, y] : {std::pair(got.x, want.x), {got.y, want.y}, {got.w, want.w}, {got.h, want.h}})
+        CHECK(std::abs(x - y) < 1e-5);
+    }
+  }
+}
+
 TEST_CASE("dataset: both sets of labels beside the photos are read alike") {
   const TempFolder folder;
   std::mt19937 random(11);

@@ -25,6 +25,8 @@ io::StoredPhoto photo(int number, const std::string& split, std::vector<io::Labe
 }
 
 io::StoredSet example_set() {
+  io::StoredPhoto with_regions = photo(3, "test", {});
+  with_regions.ignored = {{1.0f / 3, 0.5f, 0.6f, 0.1f, 1, true}, {0.5f, 0.5f, 1, 1, 0, false}};
   return {.name = "chess",
           .classes = {"cat", "dog"},
           .changes = {{.date = "2026-01-31T12:00:00Z",
@@ -37,7 +39,7 @@ io::StoredSet example_set() {
                        .near = 4,
                        .relabelled = 5}},
           .photos = {photo(1, "train", {{0.1f, 0.2f, 0.1f, 0.05f, 0}, {1.0f / 3, 0.7f, 1e-7f, 0.3f, 1}}),
-                     photo(2, "valid", {{0.5f, 0.5f, 1.0f, 1.0f, 1}}), photo(3, "test", {})}};
+                     photo(2, "valid", {{0.5f, 0.5f, 1.0f, 1.0f, 1}}), with_regions}};
 }
 
 io::StoredVersion example_version() {
@@ -58,6 +60,7 @@ void check_equal(const std::vector<io::StoredPhoto>& a, const std::vector<io::St
     CHECK(a[i].width == b[i].width);
     CHECK(a[i].height == b[i].height);
     CHECK(a[i].source == b[i].source);
+    CHECK(a[i].ignored == b[i].ignored);
     REQUIRE(a[i].boxes.size() == b[i].boxes.size());
     for (std::size_t k = 0; k < a[i].boxes.size(); ++k) {
       const io::LabelBox &x = a[i].boxes[k], &y = b[i].boxes[k];

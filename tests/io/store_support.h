@@ -86,7 +86,7 @@ inline io::Store new_store(const fs::path& root, const std::string& name) {
 }
 
 // Shrinks by taking pixels: a preparation that needs no other part of rook. Boxes are relative and stay.
-inline io::Image half(const io::Image& photo, std::vector<io::LabelBox>&) {
+inline io::Image half(const io::Image& photo, io::StoredPhoto&) {
   io::Image result{.width = photo.width / 2, .height = photo.height / 2};
   for (int y = 0; y < result.height; ++y)
     for (int x = 0; x < result.width; ++x)

@@ -44,8 +44,8 @@ TEST_CASE("store version: photos are prepared, kept to the bit, and trained on b
     CHECK(photo.source == set.photos[i].hash);
     CHECK(photo.hash != photo.source);
     const io::Image picture = io::read_image(pets.store.object(photo));
-    std::vector<io::LabelBox> boxes;
-    CHECK(picture.pixels == half(io::read_image(pets.store.object(set.photos[i])), boxes).pixels);
+    io::StoredPhoto labels;
+    CHECK(picture.pixels == half(io::read_image(pets.store.object(set.photos[i])), labels).pixels);
     CHECK((photo.width == 34 && photo.height == 32));
   }
   const fs::path where = io::find_data("pets/v1", pets.folder / "data");
@@ -66,8 +66,8 @@ TEST_CASE("store version: photos are prepared, kept to the bit, and trained on b
 
 TEST_CASE("store version: what `prepare` does to boxes is what the version has") {
   const Pets pets;
-  const auto shift = [](const io::Image& photo, std::vector<io::LabelBox>& boxes) {
-    for (io::LabelBox& box : boxes) box.x += 0.125f;
+  const auto shift = [](const io::Image& photo, io::StoredPhoto& labels) {
+    for (io::LabelBox& box : labels.boxes) box.x += 0.125f;
     return photo;
   };
   const io::StoredVersion version = io::make_version(
@@ -155,6 +155,36 @@ TEST_CASE("store diff: photos added, removed, relabelled, boxes by class") {
   CHECK(names_of(back.added) == Names{"a0.png"});
   const io::VersionDiff same = io::diff_versions(v2, io::as_version(pets.store.read_set("pets")));
   CHECK((same.added.empty() && same.removed.empty() && same.relabelled.empty() && same.moved.empty()));
+}
+
+TEST_CASE("store: crowds and difficult objects are kept, in versions too, and changes of them are relabellings") {
+  const TempFolder folder;
+  const io::Store store = new_store(folder / "data", "pets");
+  put_scene(folder / "in/a.png", 1);
+  const auto label = [&](int crowd) {
+    put(folder / "in/_annotations.coco.json",
+        R"({"images": [{"id": 1, "file_name": "a.png", "width": 68, "height": 64}],
+"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+"annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [17, 16, 34, 32], "iscrowd": 0},
+{"id": 2, "image_id": 1, "category_id": 2, "bbox": [0, 0, 17, 64], "iscrowd": )" +
+            std::to_string(crowd) + "}]}");
+  };
+  label(1);
+  io::add_photos(store, "pets", folder / "in", {.split = "train"});
+  const io::StoredVersion crowded = io::make_version(store, "pets", kHalf, half);
+  CHECK(store.read_set("pets").classes == std::vector<std::string>{"cat", "dog"});
+  const std::vector<io::IgnoredRegion> want = {{0.125f, 0.5f, 0.25f, 1, 1, true}};
+  for (const char* where : {"data/pets", "data/pets/v1"}) {
+    const io::Dataset dataset = io::read_dataset(folder / where);
+    CHECK(dataset.classes == std::vector<std::string>{"cat", "dog"});
+    CHECK(dataset.splits[0].images[0].ignored == want);
+    CHECK(dataset.splits[0].images[0].boxes.size() == 1);
+  }
+  label(0);
+  CHECK(io::add_photos(store, "pets", folder / "in", {.split = "train", .relabel = true}).change.relabelled == 1);
+  CHECK(store.read_set("pets").photos[0].ignored.empty());
+  const io::VersionDiff diff = io::diff_versions(crowded, io::make_version(store, "pets", kHalf, half));
+  CHECK(names_of(diff.relabelled) == Names{"a.png"});
 }
 
 TEST_CASE("store names: a path goes before a name; what is neither is said") {

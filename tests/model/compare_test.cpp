@@ -102,6 +102,21 @@ TEST_CASE("compare: who shows what on a photo") {
   CHECK((alone[0].agreed.size() == 3 && alone[0].missed.empty()));
 }
 
+TEST_CASE("compare: nobody is wrong in an ignored region, and who finds a box there is right") {
+  const std::vector<Truth> truths = {{0.2f, 0.5f, 0.2f, 0.2f, 0}};
+  ImageResult one{.name = "a", .width = 100, .height = 100, .detections = {}, .truths = truths};
+  // All of the photo is a crowd of class 0; an object of class 1 is difficult.
+  one.ignored = {{0.5f, 0.5f, 1, 1, 0, true}, {0.8f, 0.5f, 0.2f, 0.2f, 1, false}};
+  ImageResult two = one;
+  one.detections = {detection(0.2f, 0, 0.9f), detection(0.5f, 0, 0.8f), detection(0.8f, 1, 0.7f),
+                    detection(0.5f, 1, 0.6f)};
+  const auto d = disagreements({&one, &two}, 0.25);
+  CHECK(d[0].right == std::vector{0});
+  CHECK(d[0].agreed == std::vector{1, 2});
+  CHECK(d[0].wrong == std::vector{3});  // as far from the difficult object as a box can be
+  CHECK(d[1].missed == std::vector{0});
+}
+
 TEST_CASE("compare: detections by the names of classes") {
   std::vector<ImageResult> results(1);
   results[0].detections = {detection(0.1f, 0, 0.5f), detection(0.2f, 1, 0.5f), detection(0.3f, 2, 0.5f)};
