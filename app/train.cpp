@@ -13,6 +13,7 @@
 #include "app/forgetting.h"
 #include "app/metrics_file.h"
 #include "app/train_options.h"
+#include "app/train_preview.h"
 #include "base/error.h"
 #include "io/store.h"
 #include "model/checkpoint.h"
@@ -62,6 +63,7 @@ class Session {
   void run() {
     load();
     if (options_.dry_run) return;
+    if (!options_.preview.empty()) return write_preview(*train_, config_, model_.names, options_.preview);
     prepare_folder();
     Trainer trainer(model_, config_, *train_, valid_ ? &*valid_ : nullptr, callbacks());
     std::int64_t iteration = 0;
@@ -118,7 +120,7 @@ class Session {
                config_.recipe);
     if (options_.dry_run) return;
     train_.emplace(train, width, height, config_.preprocess);
-    if (valid) valid_.emplace(*valid, width, height, config_.preprocess);
+    if (valid && options_.preview.empty()) valid_.emplace(*valid, width, height, config_.preprocess);
     fmt::print("photos decoded and kept at {}x{} ({:.1f} s since start)\n", width, height, seconds());
   }
 

@@ -10,6 +10,7 @@
 #include <set>
 #include <string_view>
 
+#include "app/augment_option.h"
 #include "app/checks.h"
 #include "base/error.h"
 #include "model/run_folder.h"
@@ -96,6 +97,8 @@ void add_recipe_options(CLI::App& c, TrainOptions& o) {
        "that keeps cfgs with objectness_smooth=1 from learning)")
       ->check(CLI::IsMember({"fixed", "darknet", "darknet-smooth-bug"}));
   c.add_option("--box-weight", o.box_weight, "weight of the box term of the fixed loss")->check(between(0, 1e6));
+  c.add_option("--augment", o.augment,
+               "how much photos are changed at random: KEY=VALUE,... like flip=0,hue=0.1 (keys below), or none");
   c.add_option("--mosaic", o.mosaic, "share of mosaics")->check(between(0, 1));
   c.add_option("--mosaic-until", o.mosaic_until, "share of the training after which there are none")
       ->check(between(0, 1));
@@ -131,14 +134,16 @@ void TrainOptions::add(CLI::App& c) {
   c.add_flag("--lenient", lenient, "unknown keys of a cfg are warnings");
   c.add_flag("--live", live, "start from the live weights of a checkpoint instead of their average");
   c.add_flag("--dry-run", dry_run, "say what would be done");
+  c.add_option("--preview", preview, "draw the first inputs, augmented, with their boxes, into this folder, and end");
   add_recipe_options(c, *this);
   compute.add(c);
   std::string recipes;
   for (const RecipeText& text : recipe_texts()) recipes += fmt::format("  {:<9} {}\n", text.name, text.text);
   c.footer(
-      "Recipes:\n" + recipes +
+      "Recipes:\n" + recipes + "Keys of --augment:\n" + augmentation_keys() +
       "Examples:\n  rook train --data chess --merge bishop=black-bishop --arch yolov4-tiny --from yolov4-tiny.conv.29\n"
       "  rook train --data chess --from rendered\n"
+      "  rook train --data signs --augment flip=0,hue=0 --preview inputs\n"
       "  rook train --data chess --from runs/run-1 --out runs/more\n  rook train --resume runs/run-1");
 }
 
@@ -184,6 +189,7 @@ TrainConfig TrainOptions::configure(const io::Cfg& cfg) const {
   take(c.ema, ema);
   take(c.clip, clip);
   take(c.freeze, freeze);
+  if (!augment.empty()) set_augmentation(c.augment, augment);
   take(c.augment.mosaic, mosaic);
   take(c.mosaic_until, mosaic_until);
   take(c.turn, turn);

@@ -14,7 +14,9 @@ void check_range(const char* name, double value, double low, double high, bool o
                           open_high ? "below" : "at most", high));
 }
 
-void check_spec(const AugmentSpec& spec) {
+}  // namespace
+
+void check_augmentation(const AugmentSpec& spec) {
   check_range("jitter", spec.jitter, 0, 1, true);
   check_range("resize", spec.resize, 0.01, 100, false);
   check_range("scale", spec.scale, 0, 1, true);
@@ -28,8 +30,6 @@ void check_spec(const AugmentSpec& spec) {
   check_range("min_visible", spec.min_visible, 0, 1, false);
 }
 
-}  // namespace
-
 void check_augment(const Augment& args) {
   const Tensor& y = args.y;
   if (!y || y.h < 1 || y.w < 1 || y.c != 3 || y.pitch < y.c || y.n != static_cast<int>(args.order.size())) {
@@ -40,7 +40,7 @@ void check_augment(const Augment& args) {
     throw Error(
         fmt::format("augment: room for {} truths per image and for their counts must be given", args.max_truths));
   }
-  check_spec(args.spec);
+  check_augmentation(args.spec);
 }
 
 void check_augment_lists(const Augment& args) {

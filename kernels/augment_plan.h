@@ -57,6 +57,7 @@ struct AugmentPlan {
 // Throws Error when shapes, pointers or ranges of the spec are wrong. Types are left to the implementations, and so is
 // what only the device can read.
 void check_augment(const Augment& args);
+void check_augmentation(const AugmentSpec& spec);  // the ranges alone
 // ... or when an index of `order` or a photo is, where the host can read them.
 void check_augment_lists(const Augment& args);
 

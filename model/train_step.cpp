@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/augment_plan.h"
+#include "model/augmented.h"
 
 namespace rook {
 namespace {
@@ -169,8 +170,7 @@ void TrainStep::enqueue(int width, int height) {
     recordings_.clear();
     recorded_memory_ = memory;
   }
-  const bool mosaic =
-      static_cast<double>(iteration_) < config_.mosaic_until * static_cast<double>(config_.schedule.iterations);
+  const bool mosaic = has_mosaics(config_, iteration_);
   if (!photos_->resident()) photos_->bring(photos_read(mosaic), executor_.stream());
   if (times_) {
     runtime_.synchronize(executor_.stream());
@@ -242,20 +242,14 @@ YoloLoss TrainStep::loss_of(int part) {
 }
 
 Augment TrainStep::augmentation(int part, bool mosaic) const {
-  const std::size_t photos = static_cast<std::size_t>(photos_per_part());
-  AugmentSpec spec = config_.augment;
-  if (!mosaic) spec.mosaic = 0;
-  return {.images = photos_->images(),
-          .order = {photo_order_ + part * photos, photos},
-          .spec = spec,
-          .seed = config_.seed,
-          .first_slot = static_cast<std::uint32_t>(part) * static_cast<std::uint32_t>(photos),
-          .y = executor_.input(),
-          .truths = reinterpret_cast<Truth*>(truths_.data() + truths_at_),
-          .truth_counts = truths_.as<std::int32_t>(),
-          .max_truths = config_.max_truths,
-          .step = state_.as<StepState>(),
-          .order_stride = config_.batch};
+  Augment args = augmentation_of(config_, part, mosaic);
+  args.images = photos_->images();
+  args.order = {photo_order_ + args.first_slot, static_cast<std::size_t>(photos_per_part())};
+  args.y = executor_.input();
+  args.truths = reinterpret_cast<Truth*>(truths_.data() + truths_at_);
+  args.truth_counts = truths_.as<std::int32_t>();
+  args.step = state_.as<StepState>();
+  return args;
 }
 
 // The photos that the next step's augmentation will look at, from the same plans that it makes on the device.

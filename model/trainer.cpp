@@ -25,14 +25,14 @@ int scaled_size(int size, float factor) {
   return std::max(32, static_cast<int>(std::lround(static_cast<float>(size) * factor / 32)) * 32);
 }
 
+}  // namespace
+
 std::int64_t iterations_of(const TrainConfig& config, int photos) {
   if (config.epochs > 0)
     return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(config.epochs * photos / config.batch)));
   if (config.schedule.iterations > 0) return config.schedule.iterations;
   throw Error("neither epochs nor max_batches say how long to train; give --epochs");
 }
-
-}  // namespace
 
 const char* name_of(TrainEnd end) {
   switch (end) {

@@ -109,4 +109,7 @@ class Trainer {
 
 const char* name_of(TrainEnd end);
 
+// Updates of a whole training. Throws Error where neither epochs nor the schedule say.
+std::int64_t iterations_of(const TrainConfig& config, int photos);
+
 }  // namespace rook

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -75,6 +76,34 @@ std::set<int> layers_below(const Model& model, int count) {
 }
 
 }  // namespace
+
+TEST_CASE("rook train --preview: draws what would be learnt from, and starts nothing") {
+  const TempFolder folder;
+  const fs::path run = folder / "run", plain = folder / "a/plain", changed = folder / "changed";
+  const auto preview = [&](const fs::path& to, const Words& more) {
+    Words words = train_words(tiny_run().data, run, "1");
+    words.insert(words.end(), {"--preview", to.string()});
+    words.insert(words.end(), more.begin(), more.end());
+    CHECK(shows(output_of(words), "the first 16 inputs of this training, with their boxes: " + to.string()));
+    CHECK(!fs::exists(run));
+    std::map<std::string, ByteVector> files;
+    for (const auto& entry : fs::directory_iterator(to)) files[entry.path().filename().string()] = load(entry.path());
+    REQUIRE(files.size() == 16);
+    return files;
+  };
+  const auto asked = preview(plain, {"--augment", "none"}), random = preview(changed, {});
+  for (const auto& [name, bytes] : asked) CHECK(random.contains(name));  // the same photos in the same order
+  CHECK(asked != random);
+  // Without augmentation a picture is the photo, but for the boxes drawn on it.
+  const std::string name = asked.begin()->first, photo = name.substr(name.find("photo-"));
+  const io::Image drawn = io::read_image(plain / name),
+                  whole = io::read_image(tiny_run().data / "train/images" / photo);
+  REQUIRE(drawn.pixels.size() == whole.pixels.size());
+  std::size_t equal = 0;
+  for (std::size_t i = 0; i < drawn.pixels.size(); ++i) equal += drawn.pixels[i] == whole.pixels[i];
+  CHECK(equal > drawn.pixels.size() / 2);
+  CHECK(equal < drawn.pixels.size());
+}
 
 TEST_CASE("rook train: a run folder") {
   const fs::path& run = tiny_run().run;

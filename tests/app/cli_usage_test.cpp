@@ -89,6 +89,20 @@ TEST_CASE("rook train: what does not fit the network or the batch is said in a d
   CHECK(!fs::exists("nowhere"));
 }
 
+TEST_CASE("rook train --augment: keys that there are not and numbers that cannot be, by name") {
+  const Words train = with(train_words(tiny_run().data, "nowhere", "1"), {"--dry-run"});
+  const auto refused = [&](const char* text, const char* why) { check_usage(with(train, {"--augment", text}), why); };
+  refused("flips=0", "there is no 'flips' (did you mean flip?)");
+  refused("zoom=0.1", "there is no 'zoom'");
+  refused("flip=0,", "there is no ''");
+  refused("flip", "--augment flip: write flip=NUMBER");
+  refused("flip=0,hue=x", "--augment hue=x: write hue=NUMBER");
+  refused("flip=2", "flip is 2; it must be at least 0 and at most 1");
+  refused("scale=nan", "scale is nan");
+  refused("mosaic=0", "--mosaic");
+  CHECK(run_program(with(train, {"--augment", "flip=0,hue=0.1"})).status == 0);
+}
+
 TEST_CASE("rook eval: boxes that precision and recall need are not left out") {
   const Words eval{"eval", "--model", tiny_run().run.string(), "--data", tiny_run().data.string()};
   check_usage(with(eval, {"--floor", "0.5"}), "--floor 0.5: lies above --conf 0.25");
