@@ -49,6 +49,7 @@ struct Fault {
     class_names,
     bad_line,
     polygon,
+    ignored_region,
     unknown_class,
     out_of_range,
     empty_box,
@@ -106,11 +107,10 @@ struct DatasetOptions {
 //                      photos
 //   told (a warning):  a split that a data.yaml or .data names and that is not there; paths and layouts that could be
 //                      read in two ways, and how they were; how many rows of YOLO labels are polygons, whose bounds are
-//                      taken
+//                      taken; how many COCO crowds (iscrowd 1) and VOC difficult objects there are: ignored regions
 // Splits are named train, valid, test whatever the format calls them. Pixel conventions: COCO boxes are [left, top,
 // width, height] with the first pixel spanning 0..1; VOC corners are whole pixels counted from 1, both inside the box,
-// unless one of a set is 0: then all are edges counted from 0. COCO crowds (iscrowd 1) and VOC difficult objects become
-// ignored regions, one fault each says how many.
+// unless one of a set is 0: then all are edges counted from 0.
 Dataset read_dataset(const std::filesystem::path& where, const DatasetOptions& options = {});
 
 // The labels in YOLO's form that lie beside a photo, or in labels/ in place of images/; none where there is no such

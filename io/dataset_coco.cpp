@@ -293,11 +293,11 @@ void read_annotations(const CocoFile& coco, const ImageIndex& index,
   }
   if (crowds > 0) {
     faults.push_back(
-        {Fault::Kind::bad_line, coco.file, first_crowd,
+        {Fault::Kind::ignored_region, coco.file, first_crowd,
          fmt::format("{} crowds (iscrowd 1) are left out of training, and detections there out of evaluation; "
                      "the first here",
                      crowds),
-         true});
+         false});
   }
 }
 

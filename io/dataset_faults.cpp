@@ -34,6 +34,8 @@ const char* name_of(Fault::Kind kind) {
       return "bad_line";
     case Fault::Kind::polygon:
       return "polygon";
+    case Fault::Kind::ignored_region:
+      return "ignored_region";
     case Fault::Kind::unknown_class:
       return "unknown_class";
     case Fault::Kind::out_of_range:

@@ -183,11 +183,11 @@ void count_difficult(const std::vector<VocSplit>& splits, std::vector<Fault>& fa
     }
   }
   if (first == nullptr) return;
-  faults.push_back({Fault::Kind::bad_line, first->image.labels, first->first_difficult,
+  faults.push_back({Fault::Kind::ignored_region, first->image.labels, first->first_difficult,
                     fmt::format("{} objects marked difficult are left out of training, and detections there out of "
                                 "evaluation; the first here",
                                 count),
-                    true});
+                    false});
 }
 
 // Programs write all boxes in one way: where one box shows edges counted from 0, all are that.

@@ -229,7 +229,7 @@ TEST_CASE("dataset faults: COCO annotations name their line") {
       {"{\"image_id\": 9, \"category_id\": 1, \"bbox\": [1, 1, 2, 2], \"iscrowd\": 1},\n{\"image_id\": 9, "
        "\"category_id\": 1, "
        "\"bbox\": [1, 1, 2, 2], \"iscrowd\": 1}",
-       "bad_line _annotations.coco.json:7 fatal"},
+       "ignored_region _annotations.coco.json:7 warning"},
   };
   const TempFolder folder;
   put_photo(folder / "a.bmp", 20, 10, 1);
@@ -251,7 +251,7 @@ TEST_CASE("dataset faults: crowds and difficult objects are regions that evaluat
 {"image_id": 8, "category_id": 1, "bbox": [2, 2, 2, 5], "iscrowd": 1},
 {"image_id": 9, "category_id": 7, "bbox": [2, 2, 2, 5], "iscrowd": 1})"));
   const io::Dataset coco = read_dataset(folder / "c");
-  CHECK(fault_text(coco) == "bad_line _annotations.coco.json:8 fatal");
+  CHECK(fault_text(coco) == "ignored_region _annotations.coco.json:8 warning");
   CHECK(coco.faults[0].message.starts_with("5 crowds"));
   const io::LabelledImage& image = coco.splits.at(0).images.at(0);
   CHECK(image.boxes.size() == 1);
@@ -375,7 +375,8 @@ TEST_CASE("dataset faults: VOC files name their line") {
       {voc_text(good + voc_object("dog", "nan", "2", "4", "5")), "out_of_range a.xml:5 fatal"},
       {voc_text(good + voc_object("dog", "0", "2", "4", "5")), "out_of_range a.xml:5 warning"},
       {voc_text(good + good), "duplicate_box a.xml:5 warning"},
-      {voc_text(good + voc_object("dog", "3", "2", "4", "5", "<difficult>1</difficult>")), "bad_line a.xml:5 fatal"},
+      {voc_text(good + voc_object("dog", "3", "2", "4", "5", "<difficult>1</difficult>")),
+       "ignored_region a.xml:5 warning"},
   };
   const TempFolder folder;
   put_photo(folder / "a.bmp", 20, 10, 1);

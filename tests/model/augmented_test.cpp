@@ -28,6 +28,7 @@ TEST_CASE("augmented inputs: those of the steps themselves, mosaics until they e
   for (int update = 0; update < 3; ++update) {
     const auto order = step.photos_of(update);
     step.enqueue(64, 64);
+    step.collect();
     const Tensor seen = step.executor().input();  // of the update's second half
     REQUIRE((seen.n == 2 && seen.c == 3 && seen.dtype == DType::f32));
     for (int i = 0; i < 2; ++i) {
