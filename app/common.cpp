@@ -18,7 +18,6 @@
 #include "io/atomic_file.h"
 #include "io/cfg.h"
 #include "io/store.h"
-#include "kernels/names.h"
 #include "model/conv_cache.h"
 #include "model/zoo.h"
 
@@ -64,16 +63,11 @@ const Backend& ComputeOptions::backend() const {
 }
 
 DType ComputeOptions::dtype(bool training) const {
-  const Device where = backend().device;
-  if (precision == "auto") {
-    const bool native = where == Device::cuda || (where == Device::cpu && backend().name == "cpu" && cpu_has_bf16());
-    return training && native ? DType::bf16 : DType::f32;
+  try {
+    return compute_dtype(precision, backend(), training);
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("--{}", error.what()));
   }
-  const auto type = dtype_from_name(precision);
-  if (!type) throw UsageError(fmt::format("--precision {}: is not one of auto, f32, bf16, f16", precision));
-  if (*type == DType::f16 && (training || where == Device::cpu))
-    throw UsageError("--precision f16: is for inference on a GPU; take bf16 or f32");
-  return *type;
 }
 
 std::string model_help() {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "kernels/names.h"
 
 namespace rook {
 
@@ -59,6 +60,19 @@ bool cpu_has_bf16() {
 #else
   return false;
 #endif
+}
+
+DType compute_dtype(std::string_view precision, const Backend& backend, bool training) {
+  if (precision == "auto") {
+    const bool native = backend.device == Device::cuda || (backend.name == "cpu" && cpu_has_bf16());
+    return training && native ? DType::bf16 : DType::f32;
+  }
+  const auto type = dtype_from_name(precision);
+  if (!type || (*type != DType::f32 && *type != DType::bf16 && *type != DType::f16))
+    throw Error(fmt::format("precision {}: is not one of auto, f32, bf16, f16", precision));
+  if (*type == DType::f16 && (training || backend.device == Device::cpu))
+    throw Error("precision f16: is for inference on a GPU; take bf16 or f32");
+  return *type;
 }
 
 }  // namespace rook

@@ -40,4 +40,8 @@ std::string why_no_gpu();
 // Whether bf16 arithmetic is native on this CPU (AVX512-BF16 or AMX), and so the faster compute type.
 bool cpu_has_bf16();
 
+// In which type to compute, by its name or "auto": bf16 in training where the device computes in it, f32 elsewhere. f16
+// is for inference on a GPU. Throws Error that begins with "precision".
+DType compute_dtype(std::string_view precision, const Backend& backend, bool training);
+
 }  // namespace rook

@@ -26,6 +26,7 @@ const std::map<std::string, Parts> kArrows = {
     {"model", {"base", "kernels", "engine", "io", "model"}},
     {"serve", {"base", "kernels", "engine", "io", "model", "serve"}},
     {"synth", {"base", "kernels", "io", "synth"}},
+    {"embed", {"base", "kernels", "engine", "io", "model", "embed"}},
     {"app", {"base", "kernels", "engine", "io", "model", "serve", "synth", "app"}},
 };
 
