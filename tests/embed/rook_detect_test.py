@@ -29,10 +29,13 @@ class RookDetect(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         out = os.path.join(cls.folder.name, "set")
-        rook("synth", "chess", "--images", "4", "--out", out)
+        rook("synth", "chess", "--images", "10", "--out", out)
         cls.photos = sorted(str(p) for p in pathlib.Path(out).rglob("*.jpg"))
-        assert len(cls.photos) == 4
+        assert len(cls.photos) == 10
         cls.truth = json.loads(rook("detect", "--model", "rendered", "--conf", CONFIDENCE, "--json", "-", *cls.photos))
+        cls.truth.sort(key=lambda photo: -len(photo["detections"]))  # some boards are empty
+        assert len(cls.truth[0]["detections"]) > 5
+        cls.photos = [photo["image"] for photo in cls.truth]
         cls.detector = rook_detect.Detector("rendered", confidence=float(CONFIDENCE))
 
     @classmethod
@@ -41,7 +44,6 @@ class RookDetect(unittest.TestCase):
         cls.folder.cleanup()
 
     def check(self, boxes, wanted):
-        self.assertGreater(len(wanted), 0)
         self.assertEqual(len(boxes), len(wanted))
         for box, want in zip(boxes, wanted):
             self.assertEqual((box.name, box.class_id), (want["class"], want["class_id"]))
