@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -32,7 +33,8 @@ constexpr std::array<Key, 10> kKeys = {{
     {"saturation", &AugmentSpec::saturation, "times or divided by up to this; 1: as it is"},
     {"exposure", &AugmentSpec::exposure, "the same for brightness"},
     {"jitter", &AugmentSpec::jitter, "darknet's: each edge moved by up to this share"},
-    {"resize", &AugmentSpec::resize, "darknet's: crops larger and smaller by up to this factor; 1: as they are"},
+    {"resize", &AugmentSpec::resize,
+     "darknet's: crop enlarged or shrunk by up to this factor, below 1 only enlarged; 1: as it is"},
     {"min_visible", &AugmentSpec::min_visible, "a box of which less than this share is left is dropped"},
 }};
 
@@ -54,14 +56,16 @@ const Key& key_of(std::string_view name) {
 
 void set_augmentation(AugmentSpec& spec, const std::string& text) {
   if (text == "none") {
-    spec = {.flip = 0, .min_visible = spec.min_visible};
+    spec = {.flip = 0, .mosaic_bound = spec.mosaic_bound, .min_visible = spec.min_visible};
     return;
   }
+  std::set<std::string_view> given;
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t comma = std::min(text.find(',', at), text.size());
     const std::string part = text.substr(at, comma - at);
     const std::size_t equals = std::min(part.find('='), part.size());
     const Key& key = key_of(part.substr(0, equals));
+    if (!given.insert(key.name).second) throw UsageError(fmt::format("--augment: {} stands twice", key.name));
     const std::string value = equals < part.size() ? part.substr(equals + 1) : "";
     char* end = nullptr;
     spec.*key.value = std::strtof(value.c_str(), &end);

@@ -30,6 +30,10 @@ CLI::Validator between(double least, double most) {
       bounds);
 }
 
+CLI::Validator something() {
+  return CLI::Validator([](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, "");
+}
+
 CLI::Validator input_side() {
   return CLI::Validator(
       [](std::string& text) {

@@ -61,6 +61,7 @@ class Session {
   explicit Session(TrainOptions& options) : options_(options), start_(std::chrono::steady_clock::now()) {}
 
   void run() {
+    if (!options_.preview.empty()) make_preview_folder(options_.preview);
     load();
     if (options_.dry_run) return;
     if (!options_.preview.empty()) return write_preview(*train_, config_, model_.names, options_.preview);

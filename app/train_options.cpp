@@ -98,7 +98,8 @@ void add_recipe_options(CLI::App& c, TrainOptions& o) {
       ->check(CLI::IsMember({"fixed", "darknet", "darknet-smooth-bug"}));
   c.add_option("--box-weight", o.box_weight, "weight of the box term of the fixed loss")->check(between(0, 1e6));
   c.add_option("--augment", o.augment,
-               "how much photos are changed at random: KEY=VALUE,... like flip=0,hue=0.1 (keys below), or none");
+               "how much photos are changed at random: KEY=VALUE,... like flip=0,hue=0.1 (keys below), or none")
+      ->check(something());
   c.add_option("--mosaic", o.mosaic, "share of mosaics")->check(between(0, 1));
   c.add_option("--mosaic-until", o.mosaic_until, "share of the training after which there are none")
       ->check(between(0, 1));
@@ -134,7 +135,9 @@ void TrainOptions::add(CLI::App& c) {
   c.add_flag("--lenient", lenient, "unknown keys of a cfg are warnings");
   c.add_flag("--live", live, "start from the live weights of a checkpoint instead of their average");
   c.add_flag("--dry-run", dry_run, "say what would be done");
-  c.add_option("--preview", preview, "draw the first inputs, augmented, with their boxes, into this folder, and end");
+  c.add_option("--preview", preview,
+               "draw the first inputs, augmented, with their boxes, into this new folder, and end")
+      ->check(something());
   add_recipe_options(c, *this);
   compute.add(c);
   std::string recipes;

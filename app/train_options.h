@@ -18,7 +18,8 @@ namespace rook::app {
 struct TrainOptions {
   DataOptions data;
   ComputeOptions compute;
-  std::string arch, from = "scratch", recipe, out, train_list, resume, optimizer, loss, policy, stages, augment, preview;
+  std::string arch, from = "scratch", recipe, out, train_list, resume, optimizer, loss, policy, stages, augment,
+                    preview;
   std::string valid = "valid", best, until;
   bool lenient = false, live = false, dry_run = false;
   std::optional<double> epochs, eval_every, eval_from;

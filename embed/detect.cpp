@@ -1,7 +1,11 @@
 // librookdetect.so: see rook_detect.h.
 #include <fmt/format.h>
 
+#include <omp.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <new>
 #include <span>
@@ -28,7 +32,7 @@ namespace rook::embed {
 namespace {
 
 constexpr float kConfidence = 0.25f, kNmsThreshold = 0.45f;
-constexpr int kLongestSide = 1 << 16;
+constexpr int kLongestSide = 1 << 16, kMostInput = 8192;
 
 thread_local std::string last_error;  // NOLINT: a message that cannot be kept is lost
 
@@ -51,6 +55,16 @@ Result guarded(Result failed, Work&& work) noexcept {
   return failed;
 }
 
+// A forked child has the memory of OpenMP's threads, but not the threads: it would wait for them for ever.
+void check_process() {
+  static std::atomic<pid_t> first = 0;
+  pid_t none = 0;
+  if (first.compare_exchange_strong(none, getpid()) || none == getpid() || omp_get_max_threads() == 1) return;
+  throw Error(
+      "this process was forked from one that has opened a detector: open detectors in the children alone, start them "
+      "anew (spawn), or set OMP_NUM_THREADS=1");
+}
+
 const char* or_default(const char* text, const char* otherwise) {
   return text && *text ? text : otherwise;
 }
@@ -63,14 +77,15 @@ float fraction(float value, float otherwise, const char* name) {
 
 DetectorOptions detector_options(const rook_detector_options& o) {
   const Backend& backend = find_backend(or_default(o.device, "auto"));
-  if (o.size < 0 || o.size % 32 != 0) throw Error(fmt::format("size: {} is not a multiple of 32", o.size));
+  if (o.size < 0 || o.size > kMostInput || o.size % 32 != 0)
+    throw Error(fmt::format("size: {} is not a multiple of 32 up to {}", o.size, kMostInput));
   return {.backend = &backend,
           .compute = compute_dtype(or_default(o.precision, "auto"), backend, false),
           .width = o.size,
           .height = o.size,
           .threshold = fraction(o.confidence, kConfidence, "confidence"),
           .nms_threshold = fraction(o.nms_threshold, kNmsThreshold, "nms_threshold"),
-          .conv = {"", load_conv_cache(default_conv_cache(), conv_cache_key(backend)).tuned}};
+          .conv = {"", load_conv_cache(chosen_conv_cache(), conv_cache_key(backend)).tuned}};
 }
 
 // How a pixel lies in memory: bytes from one to the next, and where of them red, green and blue are.
@@ -121,6 +136,7 @@ void check_place(const rook_box* boxes, int32_t capacity) {
 }
 
 int32_t detect(rook_detector& detector, const io::Image& image, rook_box* boxes, int32_t capacity) {
+  check_process();
   const std::lock_guard lock(detector.mutex);
   const std::vector<Detection> found = std::move(detector.detector.detect(std::span(&image, 1)).front());
   const std::size_t count = std::min(found.size(), static_cast<std::size_t>(capacity));
@@ -147,6 +163,7 @@ const char* rook_detector_error() {
 
 rook_detector* rook_detector_open(const char* model, const rook_detector_options* options) {
   return guarded(static_cast<rook_detector*>(nullptr), [&] {
+    check_process();
     if (!model) throw Error("model: null");
     const rook_detector_options o = options ? *options : rook_detector_options{};
     const DetectorOptions chosen = detector_options(o);  // what cannot be is said before a file is read

@@ -12,9 +12,11 @@
  * - A function that fails says so by what it returns; rook_detector_error() then has one line that says what is wrong,
  *   for the thread that called. No exception leaves the library.
  * - Any number of threads may share a detector; they wait for each other. Many detectors may exist.
- * - The CPU path computes on all cores, or on OMP_NUM_THREADS of them.
+ * - The CPU path computes on all cores, or on OMP_NUM_THREADS of them. OpenMP's threads do not survive a fork: in a
+ * child of a process that has opened a detector every call fails, but where there is one thread.
  *
- * Build against it: cc -I embed my.c -L build/release -lrookdetect. From Python: embed/rook_detect.py.
+ * Build against it: cc -I embed my.c -L build/release -lrookdetect -Wl,-rpath,build/release. From Python:
+ * embed/rook_detect.py.
  */
 #ifndef ROOK_DETECT_H
 #define ROOK_DETECT_H
@@ -37,7 +39,7 @@ typedef struct rook_detector_options {
   const char* device;    /* auto (null: a GPU, else the CPU), cpu, cuda, emu, ref */
   const char* precision; /* auto (null: f32), f32, bf16, f16 (on a GPU) */
   const char* names;     /* file of class names, one per line, where the model has none */
-  int32_t size;          /* side of the network's input, a multiple of 32; 0: as the model was trained */
+  int32_t size;          /* side of the network's input, a multiple of 32 up to 8192; 0: as the model was trained */
   float confidence;      /* least score of a box; 0: 0.25 */
   float nms_threshold;   /* overlap above which the weaker of two boxes of a class goes; 0: 0.45 */
 } rook_detector_options;
@@ -60,7 +62,7 @@ ROOK_DETECT_API int32_t rook_detect_abi(void);
 
 /* model: a run folder, a checkpoint, NETWORK.cfg:FILE.weights, or "rendered". options may be null. Null: it failed. */
 ROOK_DETECT_API rook_detector* rook_detector_open(const char* model, const rook_detector_options* options);
-/* A null detector is nothing to close. */
+/* Not while another thread uses it. A null detector is nothing to close. */
 ROOK_DETECT_API void rook_detector_close(rook_detector* detector);
 
 /* What is on a picture, by falling score: writes at most `capacity` boxes, and returns how many there are, which may be

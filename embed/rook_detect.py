@@ -4,10 +4,13 @@
     detector = rook_detect.Detector("runs/chess", confidence=0.5)
     for box in detector("photo.jpg"):                       # a file, or the bytes of one
         print(box.name, box.score, box.left, box.top, box.width, box.height)
-    detector(frame, order="bgr")                            # an array [height, width, 3] of 8-bit pixels, as OpenCV reads it
+    detector(array)                                         # 8-bit pixels [height, width, 3]: NumPy's, a picture of Pillow
+    detector(frame, order="bgr")                            # the order in which OpenCV has the colours
 
 The boxes are those of `rook detect`, by falling score, in pixels of the picture. What fails raises RookError with rook's
-message. A detector may be shared by threads; they wait for each other, and Python's other threads run meanwhile.
+message. A detector may be shared by threads; they wait for each other, and Python's other threads run meanwhile. A copy,
+or what arrives in another process, opens the model anew. A forked process cannot compute when its parent did before, as
+OpenMP's threads do not come along: start processes by "spawn", or open detectors in the children alone.
 
 No build step and nothing to install: standard library only. The library is $ROOK_DETECT_LIBRARY, else
 build/release/librookdetect.so.
@@ -16,6 +19,7 @@ build/release/librookdetect.so.
 import ctypes
 import os
 import pathlib
+import threading
 import typing
 
 __all__ = ["Box", "Detector", "RookError"]
@@ -54,13 +58,13 @@ class _Box(ctypes.Structure):
 
 def _load():
     default = pathlib.Path(__file__).resolve().parent.parent / "build" / "release" / "librookdetect.so"
-    file = os.environ.get("ROOK_DETECT_LIBRARY", str(default))
+    file = os.environ.get("ROOK_DETECT_LIBRARY") or str(default)
     try:
         library = ctypes.CDLL(file)
     except OSError as error:
-        raise RookError(f"{file}: {error}; build it (./run build), or say where it is with ROOK_DETECT_LIBRARY") from None
-    if library.rook_detect_abi() != _ABI:
-        raise RookError(f"{file}: is of another rook than this file")
+        raise RookError(f"{error}; build it (./run build), or say where it is with ROOK_DETECT_LIBRARY") from None
+    if not hasattr(library, "rook_detect_abi") or library.rook_detect_abi() != _ABI:
+        raise RookError(f"{file}: is no librookdetect.so, or of another rook than this file")
     detector, place, number = ctypes.c_void_p, ctypes.POINTER(_Box), ctypes.c_int32
     library.rook_detector_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(_Options)]
     library.rook_detector_open.restype = detector
@@ -94,13 +98,23 @@ def _error():
 
 
 def _text(value):
-    return None if value is None else os.fsencode(value)
+    text = None if value is None else os.fsencode(value)
+    if text and b"\0" in text:
+        raise RookError(f"{text!r}: has a byte 0")
+    return text
+
+
+def _open(model, options):
+    return Detector(model, **options)
 
 
 def _pixels(picture, order):
     """Bytes without gaps, width and height, of anything with the buffer protocol. (A copy: a thousandth of a second.)"""
-    if order not in _ORDERS:
+    if not isinstance(order, str) or order not in _ORDERS:
         raise RookError(f"order: {order!r} is not one of {', '.join(_ORDERS)}")
+    array = getattr(picture, "__array_interface__", {})
+    if isinstance(array.get("data"), bytes) and array.get("typestr") == "|u1":  # Pillow's
+        picture = memoryview(array["data"]).cast("B", array["shape"])
     try:
         view = memoryview(picture)
     except TypeError:
@@ -119,8 +133,14 @@ def _pixels(picture, order):
 class Detector:
     """A model, opened once. `model`: a run folder, a checkpoint, "NETWORK.cfg:FILE.weights" or "rendered"."""
 
+    _detector = None
+
     def __init__(self, model, *, device="auto", precision="auto", names=None, size=0, confidence=0.25, nms_threshold=0.45):
-        self._detector = None
+        if not 0 <= size < 2**31:
+            raise RookError(f"size: {size} is no side of a network's input")
+        self._opened = (model, {"device": device, "precision": precision, "names": names, "size": size,
+                                "confidence": confidence, "nms_threshold": nms_threshold})
+        self._lock = threading.Lock()
         options = _Options(_text(device), _text(precision), _text(names), size, confidence, nms_threshold)
         self._detector = _lib().rook_detector_open(_text(model), ctypes.byref(options))
         if not self._detector:
@@ -133,8 +153,6 @@ class Detector:
 
     def __call__(self, picture, order="rgb"):
         """Boxes by falling score. `order`, of arrays: rgb, bgr, rgba, bgra or grey."""
-        if not self._detector:
-            raise RookError("the detector is closed")
         if isinstance(picture, (str, os.PathLike)):
             run, arguments = _lib().rook_detector_file, (_text(picture),)
         elif isinstance(picture, (bytes, bytearray)):
@@ -144,7 +162,10 @@ class Detector:
         room = _ROOM
         while True:
             boxes = (_Box * room)()
-            found = run(self._detector, *arguments, boxes, room)
+            with self._lock:  # so that nobody closes it meanwhile
+                if not self._detector:
+                    raise RookError("the detector is closed")
+                found = run(self._detector, *arguments, boxes, room)
             if found < 0:
                 raise _error()
             if found <= room:
@@ -154,9 +175,13 @@ class Detector:
 
     def close(self):
         """Gives the memory back; so does the end of a `with`, or of the object."""
-        detector, self._detector = self._detector, None
+        with self._lock:
+            detector, self._detector = self._detector, None
         if detector:
             _lib().rook_detector_close(detector)
+
+    def __reduce__(self):
+        return _open, self._opened
 
     def __enter__(self):
         return self
@@ -165,4 +190,5 @@ class Detector:
         self.close()
 
     def __del__(self):
-        self.close()
+        if self._detector:
+            self.close()

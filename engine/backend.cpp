@@ -33,7 +33,8 @@ const Backend& ref_backend() {
 namespace {
 
 const Backend& usable(const Backend* backend, std::string_view name) {
-  if (!backend) throw Error(fmt::format("device '{}': this rook was built without it (README, Building)", name));
+  if (!backend)
+    throw Error(fmt::format("device '{}': this rook was built without it; `./run build` builds all that it can", name));
   if (const std::string reason = backend->runtime->unusable(); !reason.empty())
     throw Error(fmt::format("device '{}': {}; take --device cpu", name, reason));
   return *backend;

@@ -87,6 +87,7 @@ struct DatasetOptions {
   // Classes joined or renamed on load, from -> to (`--merge bishop=black-bishop`). Unknown names are an error.
   std::vector<std::pair<std::string, std::string>> merge = {};
   bool drop_unused_classes = false;  // leave out classes without any box (COCO supercategories), after merging
+  bool regions_use_classes = false;  // ... but for classes with ignored regions: of sets that are kept, not trained on
   bool missing_label_is_negative = false;
   int max_boxes = 200;
   int net_size = 416;            // boxes below one pixel at this size are tiny

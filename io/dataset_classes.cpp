@@ -36,11 +36,13 @@ std::vector<int> merge_classes(std::vector<std::string>& classes, const DatasetO
   return number;
 }
 
-void drop_unused_classes(Dataset& dataset) {
+void drop_unused_classes(Dataset& dataset, bool regions_use_classes) {
   std::vector<int> number(dataset.classes.size(), -1);
   for (const Split& split : dataset.splits) {
     for (const LabelledImage& image : split.images) {
       for (const LabelBox& box : image.boxes) number[static_cast<std::size_t>(box.cls)] = 0;
+      if (!regions_use_classes) continue;
+      for (const IgnoredRegion& region : image.ignored) number[static_cast<std::size_t>(region.cls)] = 0;
     }
   }
   std::vector<std::string> used;

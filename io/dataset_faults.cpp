@@ -317,7 +317,7 @@ Dataset finish_dataset(RawDataset raw, const DatasetOptions& options) {
     }
     throw Error(fmt::format("{}: no usable photo in it{}", raw.root.string(), why));
   }
-  if (options.drop_unused_classes) drop_unused_classes(dataset);
+  if (options.drop_unused_classes) drop_unused_classes(dataset, options.regions_use_classes);
   return dataset;
 }
 

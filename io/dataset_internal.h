@@ -98,7 +98,7 @@ RawDataset read_stored(const std::filesystem::path& folder);
 Dataset finish_dataset(RawDataset raw, const DatasetOptions& options);
 // Joins and renames classes one pair of options.merge after the other; gives the new number of each old class.
 std::vector<int> merge_classes(std::vector<std::string>& classes, const DatasetOptions& options);
-void drop_unused_classes(Dataset& dataset);
+void drop_unused_classes(Dataset& dataset, bool regions_use_classes);
 // Photos listed twice in a split lose the second mention; photos of two splits are told once per pair of splits, as
 // training on what one validates with is the worst of faults and may be a whole split.
 void find_repeated_photos(std::vector<RawSplit>& splits, std::vector<Fault>& faults);

@@ -102,7 +102,9 @@ AddReport Addition::run() {
 }
 
 void Addition::read_folder() {
-  dataset_ = read_dataset(folder_, options_.reading);
+  DatasetOptions reading = options_.reading;
+  reading.regions_use_classes = true;
+  dataset_ = read_dataset(folder_, reading);
   report_.faults = std::move(dataset_.faults);
   report_.own_splits = options_.split.empty() && has_own_splits(dataset_);
   if (options_.only.empty()) return;

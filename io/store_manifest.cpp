@@ -20,7 +20,9 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr int kFormat = 1;  // of the manifest; another one is another layout
+// Of the manifest; another one is another layout. 2: photos have ignored regions; what has none is written as 1, which
+// older rooks read.
+constexpr int kFormat = 2;
 constexpr const char *kSet = "data set", *kVersion = "version";
 constexpr std::int64_t kMostPixels = 1 << 24;          // a side
 constexpr std::int64_t kMost = std::int64_t{1} << 53;  // what every reader of JSON can hold
@@ -187,8 +189,8 @@ void check_head(const JsonFields& fields, const char* kind) {
   if (fields.text("rook") != kind)
     fields.fail(fmt::format("is the manifest of a {}, not of a {}", fields.text("rook"), kind));
   const std::int64_t format = fields.integer("format", 1, kMost);
-  if (format != kFormat)
-    fields.fail(fmt::format("has format {}, and this rook reads format {}: take a newer rook", format, kFormat));
+  if (format > kFormat)
+    fields.fail(fmt::format("has format {}, and this rook reads formats up to {}: take a newer rook", format, kFormat));
 }
 
 std::string parse_name(const JsonFields& fields) {
@@ -198,6 +200,12 @@ std::string parse_name(const JsonFields& fields) {
     fields.fail(error.what());
   }
   return fields.text("name");
+}
+
+int format_of(const std::vector<StoredPhoto>& photos) {
+  const bool regions =
+      std::any_of(photos.begin(), photos.end(), [](const auto& photo) { return !photo.ignored.empty(); });
+  return regions ? kFormat : 1;
 }
 
 ordered_json counts_json(const std::vector<StoredPhoto>& photos, const std::vector<std::string>& classes) {
@@ -263,7 +271,7 @@ std::string to_manifest(const StoredSet& set) {
   ordered_json changes = ordered_json::array();
   for (const StoreChange& change : set.changes) changes.push_back(to_json(change));
   return seal_json({{"rook", kSet},
-                    {"format", kFormat},
+                    {"format", format_of(set.photos)},
                     {"name", set.name},
                     {"classes", set.classes},
                     {"changes", std::move(changes)},
@@ -273,7 +281,7 @@ std::string to_manifest(const StoredSet& set) {
 
 std::string to_manifest(const StoredVersion& version) {
   return seal_json({{"rook", kVersion},
-                    {"format", kFormat},
+                    {"format", format_of(version.photos)},
                     {"name", version.name},
                     {"version", version.number},
                     {"date", version.date},

@@ -22,7 +22,11 @@ int first_photo_line(std::string_view text) {
 
 void take_photos(const std::vector<StoredPhoto>& photos, const Store& store, const fs::path& manifest, int line,
                  RawDataset& raw) {
+  std::size_t regions = 0;
+  int first_region = 0;  // line
   for (const StoredPhoto& photo : photos) {
+    if (regions == 0 && !photo.ignored.empty()) first_region = line;
+    regions += photo.ignored.size();
     RawImage image{.file = store.object(photo),
                    .name = photo.name,
                    .labels = manifest,
@@ -36,6 +40,13 @@ void take_photos(const std::vector<StoredPhoto>& photos, const Store& store, con
     raw.split(photo.split).images.push_back(std::move(image));
     ++line;
   }
+  if (regions > 0)
+    raw.faults.push_back(
+        {Fault::Kind::ignored_region, manifest, first_region,
+         fmt::format("{} crowds and difficult objects are left out of training, and detections there out of "
+                     "evaluation; the first here",
+                     regions),
+         false});
 }
 
 }  // namespace

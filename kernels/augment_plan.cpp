@@ -10,7 +10,7 @@ namespace {
 
 void check_range(const char* name, double value, double low, double high, bool open_high) {
   if (value >= low && (open_high ? value < high : value <= high)) return;
-  throw Error(fmt::format("augment: {} is {}; it must be at least {} and {} {}", name, value, low,
+  throw Error(fmt::format("augment: {} is {:g}; it must be at least {:g} and {} {:g}", name, value, low,
                           open_high ? "below" : "at most", high));
 }
 

@@ -152,16 +152,26 @@ ConvCacheKey conv_cache_key(const Backend& backend) {
   return key;
 }
 
+namespace {
+
+std::string variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value ? value : "";
+}
+
+}  // namespace
+
 fs::path default_conv_cache() {
-  const auto variable = [](const char* name) -> std::string {
-    const char* const value = std::getenv(name);
-    return value ? value : "";
-  };
   if (const std::string cache = variable("XDG_CACHE_HOME"); !cache.empty())
     return fs::path(cache) / "rook" / "convolutions.json";
   if (const std::string home = variable("HOME"); !home.empty())
     return fs::path(home) / ".cache" / "rook" / "convolutions.json";
   return {};
+}
+
+fs::path chosen_conv_cache() {
+  const std::string chosen = variable("ROOK_CONV_CACHE");
+  return chosen.empty() ? default_conv_cache() : chosen == "none" ? fs::path() : fs::path(chosen);
 }
 
 LoadedConvs load_conv_cache(const fs::path& file, const ConvCacheKey& key) {

@@ -34,6 +34,9 @@ struct MeasuredConv {
 // $XDG_CACHE_HOME/rook/convolutions.json, else ~/.cache/rook/convolutions.json; empty where neither is known.
 std::filesystem::path default_conv_cache();
 
+// $ROOK_CONV_CACHE, else the default; empty where that says "none".
+std::filesystem::path chosen_conv_cache();
+
 struct LoadedConvs {
   std::shared_ptr<const TunedConvs> tuned;  // null: nothing that fits
   std::string warning;                      // one line: why the file, or what it has of this device, is ignored

@@ -43,7 +43,9 @@ void convert(const DataConvertFlags& o) {
   if (fs::exists(o.out) && !fs::is_empty(o.out))
     throw Error(fmt::format("{}: exists and is not empty; name a new folder", o.out));
   std::optional<io::TemporaryFolder> photos;
-  io::Dataset dataset = o.data.read();
+  io::DatasetOptions reading = o.data.options();
+  reading.regions_use_classes = true;
+  io::Dataset dataset = io::read_dataset(o.data.path(), reading);
   install_interrupt();
   if (!o.resize.empty()) {
     const auto [width, height] = size_of(o.resize);

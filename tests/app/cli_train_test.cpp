@@ -94,6 +94,10 @@ TEST_CASE("rook train --preview: draws what would be learnt from, and starts not
   const auto asked = preview(plain, {"--augment", "none"}), random = preview(changed, {});
   for (const auto& [name, bytes] : asked) CHECK(random.contains(name));  // the same photos in the same order
   CHECK(asked != random);
+  Words again = train_words(tiny_run().data, run, "1");
+  again.insert(again.end(), {"--preview", plain.string()});
+  const Output refused = run_program(again);
+  CHECK((refused.status == 1 && shows(refused.err, "exists and is not empty; name a new folder")));
   // Without augmentation a picture is the photo, but for the boxes drawn on it.
   const std::string name = asked.begin()->first, photo = name.substr(name.find("photo-"));
   const io::Image drawn = io::read_image(plain / name),

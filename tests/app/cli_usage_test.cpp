@@ -98,6 +98,10 @@ TEST_CASE("rook train --augment: keys that there are not and numbers that cannot
   refused("flip", "--augment flip: write flip=NUMBER");
   refused("flip=0,hue=x", "--augment hue=x: write hue=NUMBER");
   refused("flip=2", "flip is 2; it must be at least 0 and at most 1");
+  refused("shift=1.1", "shift is 1.1; it must be at least 0 and at most 1");
+  refused("flip=0,flip=1", "flip stands twice");
+  refused("", "--augment");
+  check_usage(with(train, {"--preview", ""}), "--preview");
   refused("scale=nan", "scale is nan");
   refused("mosaic=0", "--mosaic");
   CHECK(run_program(with(train, {"--augment", "flip=0,hue=0.1"})).status == 0);

@@ -191,6 +191,7 @@ TEST_CASE("rook data: a crowd moves with its photo into a version, and out of fi
   const std::string coco = (pets.folder / "coco").string(), yolo = (pets.folder / "yolo").string();
   CHECK(!shows(pets.data({"export", "herd/v1", coco}), "ignored"));
   CHECK(io::read_dataset(coco).splits[0].images[0].ignored == want);
+  CHECK(shows(output_of({"data", "check", pets.store + "/herd/v1"}), "ignored_region: 1 crowds"));
   CHECK(shows(output_of({"data", "convert", coco, yolo, "--format", "yolo"}),
               "; 1 ignored region (crowds, difficult objects) left out: yolo has no place for them"));
 }

@@ -167,7 +167,7 @@ TEST_CASE("embedded detector: what cannot be is said, and nothing leaves the lib
   refuses("rendered", {"tpu", nullptr, nullptr, 0, 0, 0}, "device 'tpu' is not known");
   refuses("rendered", {"cpu", "int8", nullptr, 0, 0, 0}, "precision int8");
   refuses("rendered", {"cpu", "f16", nullptr, 0, 0, 0}, "precision f16: is for inference on a GPU");
-  refuses("rendered", {"cpu", nullptr, nullptr, 100, 0, 0}, "size: 100 is not a multiple of 32");
+  refuses("rendered", {"cpu", nullptr, nullptr, 100, 0, 0}, "size: 100 is not a multiple of 32 up to 8192");
   refuses("rendered", {"cpu", nullptr, nullptr, 0, 2, 0}, "confidence: 2 is not between 0 and 1");
   refuses("rendered", {"cpu", nullptr, nullptr, 0, 0, -1}, "nms_threshold: -1");
 

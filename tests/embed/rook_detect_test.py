@@ -4,16 +4,19 @@ ROOK_PROGRAM is rook, ROOK_DETECT_LIBRARY the library.
 """
 
 import array
+import copy
 import json
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "embed"))
+ROOK_DETECT = pathlib.Path(__file__).resolve().parents[2] / "embed"
+sys.path.insert(0, str(ROOK_DETECT))
 import rook_detect  # noqa: E402
 
 ROOK = os.environ["ROOK_PROGRAM"]
@@ -66,6 +69,7 @@ class RookDetect(unittest.TestCase):
         # Decoded by another library, so only nearly the same picture: as many boxes of high confidence.
         rgb = np.asarray(Image.open(self.photos[0]).convert("RGB"))
         boxes = self.detector(rgb)
+        self.assertEqual(boxes, self.detector(Image.open(self.photos[0]).convert("RGB")))
         self.assertEqual(boxes, self.detector(rgb[..., ::-1], order="bgr"))
         self.assertEqual(boxes, self.detector(np.dstack([rgb, rgb[..., 0]]), order="rgba"))
         sure = [b for b in boxes if b.score > 0.5]
@@ -85,6 +89,51 @@ class RookDetect(unittest.TestCase):
         finally:
             rook_detect._ROOM = room
 
+    def test_copies_open_the_model_anew(self):
+        for other in (copy.copy(self.detector), pickle.loads(pickle.dumps(self.detector))):
+            self.check(other(self.photos[0]), self.truth[0]["detections"])
+            other.close()
+        self.check(self.detector(self.photos[0]), self.truth[0]["detections"])
+
+    def test_closed_while_others_detect(self):
+        detector, outcomes = rook_detect.Detector("rendered"), []
+
+        def detect():
+            try:
+                while True:
+                    detector(self.photos[0])
+            except rook_detect.RookError as error:
+                outcomes.append(str(error))
+
+        threads = [threading.Thread(target=detect) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        detector(self.photos[0])
+        detector.close()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(outcomes, ["the detector is closed"] * 3)
+
+    def test_a_forked_process_is_told(self):
+        script = f"""
+import os, sys
+sys.path.insert(0, {str(ROOK_DETECT)!r})
+import rook_detect
+detector = rook_detect.Detector("rendered")
+child = os.fork()
+if child == 0:
+    try:
+        detector({self.photos[0]!r})
+    except rook_detect.RookError as error:
+        print(error, flush=True)
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "OMP_NUM_THREADS": "2"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("forked", done.stdout)
+
     def test_names(self):
         self.assertEqual(len(self.detector.names), 12)
         self.assertIn("white-queen", self.detector.names)
@@ -94,6 +143,9 @@ class RookDetect(unittest.TestCase):
             with self.assertRaisesRegex(rook_detect.RookError, words):
                 call()
 
+        refused("has a byte 0", lambda: self.detector("a.jpg\0.png"))
+        refused("size: ", lambda: rook_detect.Detector("rendered", size=2**40 + 32))
+        refused(r"order: \[\]", lambda: self.detector(memoryview(bytes(3)).cast("B", (1, 1, 3)), order=[]))
         refused("no-such-run", lambda: rook_detect.Detector("no-such-run"))
         refused("device 'tpu' is not known", lambda: rook_detect.Detector("rendered", device="tpu"))
         refused("confidence: 7", lambda: rook_detect.Detector("rendered", confidence=7))

@@ -116,6 +116,12 @@ TEST_CASE("store manifest: what is written is read, floats to the bit") {
   check_equal(again.photos, version.photos);
   CHECK(io::is_version_manifest(io::to_manifest(version)));
   CHECK_FALSE(io::is_version_manifest(io::to_manifest(set)));
+  // Without ignored regions it is as rook wrote it before there were any.
+  io::StoredSet plain = set;
+  for (io::StoredPhoto& photo : plain.photos) photo.ignored.clear();
+  CHECK(io::to_manifest(plain).find("\"format\": 1,") != std::string::npos);
+  CHECK(io::to_manifest(plain).find("ignored") == std::string::npos);
+  check_equal(io::parse_set(io::to_manifest(plain), "file").photos, plain.photos);
 }
 
 TEST_CASE("store manifest: random boxes keep their bits") {
@@ -185,7 +191,13 @@ TEST_CASE("store manifest: what rook would not write is refused, and why") {
     INFO(message);
     CHECK(message.find(words) != std::string::npos);
   };
-  says(replaced(set, "\"format\": 1", "\"format\": 2"), false, "format 2, and this rook reads format 1");
+  says(replaced(set, "\"format\": 2", "\"format\": 3"), false, "format 3, and this rook reads formats up to 2");
+  const std::string region = "[0,0.5,0.5,1.0,1.0,false]";
+  says(replaced(set, region, "[0,0.5,0.5,1.0,1.0,0]"), false, "an ignored region is not");
+  says(replaced(set, region, "[0,0.5,0.5,1.0,1.0]"), false, "an ignored region is not");
+  says(replaced(set, region, "[2,0.5,0.5,1.0,1.0,true]"), false, "a class that there is not");
+  says(replaced(set, region, "[0,0.5,0.5,1.5,1.0,true]"), false, "outside the photo");
+  says(replaced(set, "\"ignored\":[", "\"ignored\":7,\"more\":["), false, "unknown key \"more\"");
   says(replaced(set, "\"name\": \"chess\"", "\"name\": \"chess\", \"more\": 1"), false, "unknown key \"more\"");
   says(replaced(set, "\"name\": \"chess\"", "\"name\": \"chess\", \"name\": \"chess\""), false, "stands twice");
   says(replaced(set, "\"name\": \"chess\"", "\"name\": \"../x\""), false, "no name for a data set");

@@ -180,6 +180,11 @@ TEST_CASE("store: crowds and difficult objects are kept, in versions too, and ch
     CHECK(dataset.splits[0].images[0].ignored == want);
     CHECK(dataset.splits[0].images[0].boxes.size() == 1);
   }
+  // Also where the class has no box and unused ones are left out, as `rook data add` does.
+  const io::Store used = new_store(folder / "used", "pets");
+  io::add_photos(used, "pets", folder / "in", {.split = "train", .reading = {.drop_unused_classes = true}});
+  CHECK(used.read_set("pets").classes == std::vector<std::string>{"cat", "dog"});
+  CHECK(used.read_set("pets").photos[0].ignored == want);
   label(0);
   CHECK(io::add_photos(store, "pets", folder / "in", {.split = "train", .relabel = true}).change.relabelled == 1);
   CHECK(store.read_set("pets").photos[0].ignored.empty());
