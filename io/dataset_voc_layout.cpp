@@ -200,16 +200,17 @@ void add_kit(const Kit& kit, const std::string& split, const DatasetOptions& opt
   const PhotoIndex photos = index_photos(kit.photos, kit.photos != kit.root);
   const std::vector<VocList> lists = find_lists(kit, faults);
   for (const VocList& list : lists) {
-    PartFiller(photos, options, parts.emplace_back(list.split), faults).add_listed(list.file, kit.annotations);
+    PartFiller(photos, options, parts.emplace_back(VocPart{list.split}), faults).add_listed(list.file, kit.annotations);
   }
   if (!lists.empty()) return;
-  PartFiller(photos, options, parts.emplace_back(split), faults).add_all(xml_below(kit.annotations), kit.annotations);
+  PartFiller(photos, options, parts.emplace_back(VocPart{split}), faults)
+      .add_all(xml_below(kit.annotations), kit.annotations);
 }
 
 void add_flat(const fs::path& folder, const std::string& split, const DatasetOptions& options,
               std::vector<VocPart>& parts, std::vector<Fault>& faults) {
   const PhotoIndex photos = index_photos(folder, false);
-  PartFiller(photos, options, parts.emplace_back(split), faults).add_all(files_in(folder, ".xml"), folder);
+  PartFiller(photos, options, parts.emplace_back(VocPart{split}), faults).add_all(files_in(folder, ".xml"), folder);
 }
 
 }  // namespace

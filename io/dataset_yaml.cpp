@@ -198,7 +198,7 @@ std::vector<YoloSource> find_sources(const fs::path& yaml, const DataYaml& data,
       missing.push_back(&entry);
       continue;
     }
-    YoloSource& source = sources.emplace_back(entry.split, where, std::vector<fs::path>{where.parent_path()});
+    YoloSource& source = sources.emplace_back(YoloSource{entry.split, where, {where.parent_path()}});
     source.bases.insert(source.bases.end(), paths.bases().begin(), paths.bases().end());
   }
   for (const DataYaml::Entry* entry : missing) {

@@ -1,5 +1,6 @@
 // librookdetect.so: the boxes of the detector itself, whatever way a picture comes in; what cannot be is said.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -113,8 +114,8 @@ TEST_CASE("embedded detector: bytes of a file, and pixels in every order, with g
                                         {ROOK_RGBA, {0, 1, 2, 3}},
                                         {ROOK_BGRA, {2, 1, 0, 3}}})
     for (const int gap : {0, 7}) {
-      CAPTURE(order);
-      CAPTURE(gap);
+      const std::string what = fmt::format("order {}, gap {}", order, gap);
+      INFO(what);
       const std::vector<std::uint8_t> bytes = arranged(channels, gap);  // ends with the last pixel
       const int64_t stride = gap ? width * static_cast<int64_t>(channels.size()) + gap : 0;
       std::fill(boxes.begin(), boxes.end(), rook_box{});
