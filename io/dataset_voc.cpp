@@ -225,7 +225,7 @@ RawDataset read_voc(const fs::path& folder, const DatasetOptions& options) {
   raw.format = "voc";
   std::vector<VocSplit> splits;
   for (const VocPart& part : find_voc(folder, options, raw.faults)) {
-    VocSplit& split = splits.emplace_back(part.split);
+    VocSplit& split = splits.emplace_back(VocSplit{part.split});
     for (const VocEntry& entry : part.entries) split.images.push_back(make_image(entry));
   }
   for (VocSplit& split : splits) read_annotations(split.images, options);
