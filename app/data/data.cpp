@@ -44,6 +44,7 @@ void add_data(CLI::App& app) {
   data->require_subcommand(1);
   add_data_check(*data);
   add_data_convert(*data);
+  add_data_anchors(*data);
   add_data_sets(*data);
   add_data_add(*data);
   add_data_version(*data);

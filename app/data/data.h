@@ -8,6 +8,7 @@ namespace rook::app {
 
 void add_data_check(CLI::App& data);
 void add_data_convert(CLI::App& data);
+void add_data_anchors(CLI::App& data);
 void add_data_sets(CLI::App& data);     // new, list, show, remove, verify
 void add_data_add(CLI::App& data);      // add
 void add_data_version(CLI::App& data);  // version
