@@ -60,8 +60,8 @@ TEST_CASE("anchors: clusters of shapes are found, smallest first, with their box
   const AnchorFit fit = fit_anchors(shapes, 4);
   REQUIRE(fit.anchors.size() == 4);
   for (std::size_t c = 0; c < centres.size(); ++c) {
-    CHECK(fit.anchors[c].w == doctest::Approx(centres[c].w).epsilon(0.015));
-    CHECK(fit.anchors[c].h == doctest::Approx(centres[c].h).epsilon(0.015));
+    CHECK(fit.anchors[c].w == doctest::Approx(centres[c].w).epsilon(0.03));
+    CHECK(fit.anchors[c].h == doctest::Approx(centres[c].h).epsilon(0.03));
     CHECK(fit.boxes[c] == counts[c]);
   }
   CHECK(fit.mean_iou > 0.95);
@@ -69,15 +69,15 @@ TEST_CASE("anchors: clusters of shapes are found, smallest first, with their box
   CHECK(fit_anchors(shapes, 4).anchors == fit.anchors);
 }
 
-TEST_CASE("anchors: two of them for few shapes are as good as any that are means of parts") {
+TEST_CASE("anchors: two of them for few shapes are better than the means of any two parts") {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     Random random(seed);
     std::vector<BoxShape> shapes;
     for (int i = 0; i < 9; ++i) shapes.push_back({draw(random, 5, 300), draw(random, 5, 300)});
     const double best = best_of_all(shapes), found = fit_anchors(shapes, 2).mean_iou;
     CAPTURE(seed);
-    CHECK(found <= best + 1e-12);
-    CHECK(found >= best * 0.99);  // means do not climb by IoU, so that the very best may be passed by
+    CHECK(found > best);
+    CHECK(found < 1);
   }
 }
 
