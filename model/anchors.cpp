@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kStarts = 10, kMostRounds = 300;
 constexpr std::size_t kMostClustered = 5'000;
+constexpr std::size_t kLeastBoxes = 10;  // an anchor of a head, to be fitted
 constexpr double kPoor = 0.5;
 
 double fit_of(const BoxShape& a, const BoxShape& b) {
@@ -29,11 +30,12 @@ struct Best {
   double iou = -1;
 };
 
-// The first of equals.
-Best best_of(const BoxShape& shape, std::span<const BoxShape> anchors) {
+// The first of equals, of those in `used` (empty: of all).
+Best best_of(const BoxShape& shape, std::span<const BoxShape> anchors, std::span<const char> used = {}) {
   Best best;
   for (std::size_t a = 0; a < anchors.size(); ++a)
-    if (const double iou = fit_of(shape, anchors[a]); iou > best.iou) best = {a, iou};
+    if (used.empty() || used[a])
+      if (const double iou = fit_of(shape, anchors[a]); iou > best.iou) best = {a, iou};
   return best;
 }
 
@@ -114,6 +116,12 @@ void climb(std::span<const BoxShape> shapes, std::vector<BoxShape>& anchors) {
     }
 }
 
+std::size_t count_different(std::span<const BoxShape> shapes) {
+  std::set<std::pair<double, double>> different;
+  for (const BoxShape& shape : shapes) different.emplace(shape.w, shape.h);
+  return different.size();
+}
+
 std::vector<BoxShape> some_of(std::span<const BoxShape> shapes) {
   if (shapes.size() <= kMostClustered) return {shapes.begin(), shapes.end()};
   std::vector<BoxShape> chosen;
@@ -134,14 +142,14 @@ std::vector<BoxShape> box_shapes(const io::Split& split, int net_w, int net_h, F
   return shapes;
 }
 
-AnchorFit measure_anchors(std::span<const BoxShape> shapes, std::vector<BoxShape> anchors) {
+AnchorFit measure_anchors(std::span<const BoxShape> shapes, std::vector<BoxShape> anchors, std::span<const char> used) {
   if (shapes.empty()) throw Error("there are no boxes to fit anchors to");
   if (anchors.empty()) throw Error("there are no anchors");
   AnchorFit fit{.anchors = std::move(anchors)};
   fit.boxes.resize(fit.anchors.size(), 0);
   std::int64_t poor = 0;
   for (const BoxShape& shape : shapes) {
-    const Best best = best_of(shape, fit.anchors);
+    const Best best = best_of(shape, fit.anchors, used);
     ++fit.boxes[best.anchor];
     fit.mean_iou += best.iou;
     poor += best.iou < kPoor;
@@ -153,10 +161,9 @@ AnchorFit measure_anchors(std::span<const BoxShape> shapes, std::vector<BoxShape
 
 AnchorFit fit_anchors(std::span<const BoxShape> shapes, int count, std::uint64_t seed) {
   const std::vector<BoxShape> some = some_of(shapes);
-  std::set<std::pair<double, double>> different;
-  for (const BoxShape& shape : some) different.emplace(shape.w, shape.h);
-  if (count < 1 || different.size() < static_cast<std::size_t>(count))
-    throw Error(fmt::format("{} anchors cannot be fitted to boxes of {} different shapes", count, different.size()));
+  const std::size_t different = count_different(some);
+  if (count < 1 || different < static_cast<std::size_t>(count))
+    throw Error(fmt::format("{} anchors cannot be fitted to boxes of {} different shapes", count, different));
   AnchorFit best;
   for (std::uint32_t start = 0; start < kStarts; ++start) {
     std::vector<BoxShape> anchors = settle(some, draw_start(some, count, seed, start));
@@ -170,18 +177,46 @@ AnchorFit fit_anchors(std::span<const BoxShape> shapes, int count, std::uint64_t
 }
 
 std::vector<BoxShape> anchors_of(const Network& network) {
-  std::set<int> used;
-  for (const Head& head : network.heads) {
+  if (network.heads.empty()) throw Error(fmt::format("{}: has no [yolo] head", network.cfg.name));
+  for (const Head& head : network.heads)
     if (head.spec.kind == HeadKind::region)
       throw Error(fmt::format("{}: has a [region] head, whose anchors count in cells; [yolo] heads are wanted",
                               network.cfg.name));
-    used.insert(head.spec.mask, head.spec.mask + head.spec.anchors);
-  }
-  if (used.empty()) throw Error(fmt::format("{}: has no [yolo] head", network.cfg.name));
   const HeadSpec& spec = network.heads.front().spec;
   std::vector<BoxShape> anchors;
-  for (const int i : used) anchors.push_back({spec.anchor_w[i], spec.anchor_h[i]});
+  for (int i = 0; i < spec.total_anchors; ++i) anchors.push_back({spec.anchor_w[i], spec.anchor_h[i]});
   return anchors;
+}
+
+std::vector<char> used_anchors(const Network& network) {
+  std::vector<char> used(anchors_of(network).size(), 0);
+  for (const Head& head : network.heads)
+    for (int a = 0; a < head.spec.anchors; ++a) used[static_cast<std::size_t>(head.spec.mask[a])] = 1;
+  return used;
+}
+
+AnchorFit fit_heads(std::span<const BoxShape> shapes, const Network& network, std::uint64_t seed) {
+  const std::vector<BoxShape> own = anchors_of(network);
+  const std::vector<char> used = used_anchors(network);
+  std::vector<std::vector<BoxShape>> boxes_of(own.size());  // whose best anchor it is
+  for (const BoxShape& shape : shapes) boxes_of[best_of(shape, own, used).anchor].push_back(shape);
+  std::vector<BoxShape> anchors = own;
+  std::vector<char> fitted(own.size(), 0);  // two heads may use an anchor: the first decides
+  for (const Head& head : network.heads) {
+    std::set<std::size_t> places;
+    std::vector<BoxShape> boxes;
+    for (int a = 0; a < head.spec.anchors; ++a) {
+      const auto place = static_cast<std::size_t>(head.spec.mask[a]);
+      if (fitted[place] || !places.insert(place).second) continue;
+      fitted[place] = 1;
+      boxes.insert(boxes.end(), boxes_of[place].begin(), boxes_of[place].end());
+    }
+    if (boxes.size() < kLeastBoxes * places.size() || count_different(boxes) < places.size()) continue;
+    const AnchorFit fit = fit_anchors(boxes, static_cast<int>(places.size()), seed);
+    std::size_t next = 0;
+    for (const std::size_t place : places) anchors[place] = fit.anchors[next++];
+  }
+  return measure_anchors(shapes, std::move(anchors), used);
 }
 
 void set_anchors(io::Cfg& cfg, std::span<const BoxShape> anchors) {

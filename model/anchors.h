@@ -28,8 +28,10 @@ struct AnchorFit {
   double poor = 0;                  // share of boxes with less than 0.5
 };
 
-// How well anchors fit the shapes. Throws Error when there are none of either.
-AnchorFit measure_anchors(std::span<const BoxShape> shapes, std::vector<BoxShape> anchors);
+// How well anchors fit the shapes; those that no head uses (0 in `used`, which may be empty) fit nothing. Throws Error
+// when there are no shapes or anchors.
+AnchorFit measure_anchors(std::span<const BoxShape> shapes, std::vector<BoxShape> anchors,
+                          std::span<const char> used = {});
 
 // `count` anchors that fit the shapes, by rising area: k-means with 1 - IoU as distance, then small steps of each side
 // as long as the mean IoU rises; the best of ten starts. The same shapes and seed give the same anchors. Of more than
@@ -37,9 +39,15 @@ AnchorFit measure_anchors(std::span<const BoxShape> shapes, std::vector<BoxShape
 // shapes than that.
 AnchorFit fit_anchors(std::span<const BoxShape> shapes, int count, std::uint64_t seed = 1);
 
-// The anchors that the network's heads use, by index in the cfg's table; throws Error for a network without [yolo]
-// heads.
+// The cfg's table of anchors, and which of them heads use. Throws Error for a network without [yolo] heads.
 std::vector<BoxShape> anchors_of(const Network& network);
+std::vector<char> used_anchors(const Network& network);
+
+// The table with each head's anchors fitted to the boxes that are its own by now (whose best anchor is one of its); a
+// head with fewer than ten boxes an anchor keeps them, and so do anchors that no head uses. Which boxes a head learns
+// stays as it is: that belongs to how far apart its cells are.
+AnchorFit fit_heads(std::span<const BoxShape> shapes, const Network& network, std::uint64_t seed = 1);
+
 // Puts `anchors` in place of the table of every head. As many as there were: masks stay as they are. Throws Error
 // otherwise.
 void set_anchors(io::Cfg& cfg, std::span<const BoxShape> anchors);

@@ -20,7 +20,7 @@ struct DataAnchorsFlags {
   DataOptions data;
   std::string arch = "yolov4-tiny", fit = "stretch", out, json;
   int size = 0;
-  bool lenient = false;
+  bool lenient = false, together = false;
 };
 
 std::string pixels_text(const std::vector<BoxShape>& anchors) {
@@ -57,8 +57,8 @@ void run(const DataAnchorsFlags& o) {
   const io::Dataset dataset = o.data.read();
   const io::Split& split = DataOptions::find(dataset, o.data.split);
   const std::vector<BoxShape> shapes = box_shapes(split, width, height, fit_from_name(o.fit));
-  const AnchorFit before = measure_anchors(shapes, own);
-  const AnchorFit after = fit_anchors(shapes, network->heads.front().spec.total_anchors);
+  const AnchorFit before = measure_anchors(shapes, own, used_anchors(*network));
+  const AnchorFit after = o.together ? fit_anchors(shapes, static_cast<int>(own.size())) : fit_heads(shapes, *network);
   if (!o.json.empty())
     write_json(o.json, {{"arch", cfg.name},
                         {"width", width},
@@ -94,6 +94,9 @@ void add_data_anchors(CLI::App& data) {
   c->add_option("--fit", o->fit, "how photos are brought to that size: stretch or letterbox")
       ->capture_default_str()
       ->check(CLI::IsMember({"stretch", "letterbox"}));
+  c->add_flag(
+      "--together", o->together,
+      "fit all anchors to all boxes, as darknet's calc_anchors does: moves boxes to other heads, which can hurt");
   c->add_flag("--lenient", o->lenient, "unknown keys of a cfg are warnings");
   c->add_option("--out", o->out, "write the network's cfg with the fitted anchors to a new file")->check(something());
   c->add_option("--json", o->json, "figures as JSON to a file, or to standard output (-)");

@@ -110,7 +110,8 @@ TEST_CASE("rook data anchors: fits anchors to the boxes, and writes a cfg that t
     const int status = child.wait();
     return std::pair(status, status == 0 ? child.out() : child.err());
   };
-  const auto [status, text] = run({"data", "anchors", data, "--arch", "rook-nano", "--size", "320", "--out", cfg});
+  const auto [status, text] =
+      run({"data", "anchors", data, "--arch", "rook-nano", "--size", "320", "--together", "--out", cfg});
   REQUIRE_MESSAGE(status == 0, text);
   INFO(text);
   CHECK(text.find("6 boxes of 2 photos (train) at 320x320") != std::string::npos);

@@ -102,6 +102,33 @@ TEST_CASE("anchors: boxes as the network sees them, stretched and letterboxed") 
   CHECK(boxed.h == doctest::Approx(8));
 }
 
+TEST_CASE(
+    "anchors: each head's are fitted to its own boxes; a head without keeps them, and so does an anchor without") {
+  const auto network = build_network(find_cfg("yolov4-tiny"));
+  Random random(5);
+  std::vector<BoxShape> shapes;  // all of the fine head: two kinds, narrower than its anchors
+  for (int i = 0; i < 300; ++i) shapes.push_back({draw(random, 14, 15), draw(random, 30, 32)});
+  for (int i = 0; i < 300; ++i) shapes.push_back({draw(random, 24, 25), draw(random, 60, 64)});
+  const std::vector<BoxShape> own = anchors_of(*network);
+  const AnchorFit before = measure_anchors(shapes, own), after = fit_heads(shapes, *network);
+  CHECK(after.mean_iou > before.mean_iou);
+  CHECK(after.mean_iou > 0.95);
+  for (std::size_t i = 3; i < 6; ++i) CHECK(after.anchors[i] == own[i]);
+  CHECK(after.boxes[0] + after.boxes[1] + after.boxes[2] == 600);
+  CHECK(after.anchors[0].w * after.anchors[0].h <= after.anchors[1].w * after.anchors[1].h);
+  // Of a coarse head's boxes there are too few.
+  for (int i = 0; i < 5; ++i) shapes.push_back({300, 300 + i * 1.0});
+  CHECK(fit_heads(shapes, *network).anchors == after.anchors);
+  // With darknet's masks, 3,4,5 and 1,2,3, the first anchor is no head's.
+  io::Cfg cfg = find_cfg("yolov4-tiny");
+  cfg.sections.back().set("mask", "1,2,3");
+  const auto darknets = build_network(cfg);
+  CHECK(used_anchors(*darknets) == std::vector<char>{0, 1, 1, 1, 1, 1});
+  const AnchorFit fit = fit_heads(shapes, *darknets);
+  CHECK((fit.anchors[0] == own[0] && fit.boxes[0] == 0));
+  CHECK(fit.anchors[1].w < own[1].w);
+}
+
 TEST_CASE("anchors: of our networks, and put into their cfgs") {
   io::Cfg cfg = find_cfg("yolov4-tiny");
   const std::vector<BoxShape> own = anchors_of(*build_network(cfg));
