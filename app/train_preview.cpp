@@ -9,6 +9,7 @@
 #include "io/atomic_file.h"
 #include "io/image.h"
 #include "model/augmented.h"
+#include "model/drawn_box.h"
 #include "model/trainer.h"
 
 namespace fs = std::filesystem;
@@ -43,15 +44,9 @@ void write_preview(const PhotoCache& photos, TrainConfig config, const std::vect
   config.schedule.iterations = iterations_of(config, photos.size());
   std::map<std::int64_t, int> written;  // of each update
   for (AugmentedInput& input : first_inputs(photos, config, kInputs)) {
-    const float w = static_cast<float>(input.picture.width), h = static_cast<float>(input.picture.height);
     std::vector<io::DrawnBox> boxes;
     for (const Truth& truth : input.truths)
-      boxes.push_back({.left = (truth.x - truth.w / 2) * w,
-                       .top = (truth.y - truth.h / 2) * h,
-                       .width = truth.w * w,
-                       .height = truth.h * h,
-                       .color = truth.cls,
-                       .label = classes[static_cast<std::size_t>(truth.cls)]});
+      boxes.push_back(drawn_box(truth, input.picture, truth.cls, classes[static_cast<std::size_t>(truth.cls)]));
     io::draw_boxes(input.picture, boxes);
     io::write_image(folder / fmt::format("update-{}-{}-{}.png", input.iteration + 1, ++written[input.iteration],
                                          short_name(input.photo)),

@@ -219,10 +219,15 @@ AnchorFit fit_heads(std::span<const BoxShape> shapes, const Network& network, st
   return measure_anchors(shapes, std::move(anchors), used);
 }
 
-void set_anchors(io::Cfg& cfg, std::span<const BoxShape> anchors) {
+std::string to_text(std::span<const BoxShape> anchors) {
   std::string text;
   for (const BoxShape& anchor : anchors)
     text += fmt::format("{}{:.1f},{:.1f}", text.empty() ? "" : ", ", anchor.w, anchor.h);
+  return text;
+}
+
+void set_anchors(io::Cfg& cfg, std::span<const BoxShape> anchors) {
+  const std::string text = to_text(anchors);
   for (io::CfgSection& section : cfg.sections) {
     if (section.type != "yolo" && section.type != "Gaussian_yolo") continue;
     const std::size_t there = section.numbers("anchors").size() / 2;

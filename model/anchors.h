@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "io/dataset.h"
@@ -48,6 +49,8 @@ std::vector<char> used_anchors(const Network& network);
 // stays as it is: that belongs to how far apart its cells are.
 AnchorFit fit_heads(std::span<const BoxShape> shapes, const Network& network, std::uint64_t seed = 1);
 
+// As a cfg has them: "10.0,14.0, 23.0,27.0".
+std::string to_text(std::span<const BoxShape> anchors);
 // Puts `anchors` in place of the table of every head. As many as there were: masks stay as they are. Throws Error
 // otherwise.
 void set_anchors(io::Cfg& cfg, std::span<const BoxShape> anchors);

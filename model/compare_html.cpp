@@ -7,6 +7,7 @@
 
 #include "io/image.h"
 #include "model/compare.h"
+#include "model/drawn_box.h"
 #include "model/report_html.h"
 #include "model/report_parts.h"
 #include "model/report_svg.h"
@@ -185,16 +186,10 @@ std::string settings_section(const Comparison& comparison) {
 std::string photo_of(const Comparison& comparison, const io::Image& small, std::size_t run, std::size_t photo,
                      const Disagreement& different) {
   const ImageResult& result = comparison.runs[run].results[photo];
-  const float w = static_cast<float>(small.width), h = static_cast<float>(small.height);
   std::vector<io::DrawnBox> boxes;
   const auto add = [&](const auto& box, int color, const std::string& label, bool dashed) {
-    boxes.push_back({.left = (box.x - box.w / 2) * w,
-                     .top = (box.y - box.h / 2) * h,
-                     .width = box.w * w,
-                     .height = box.h * h,
-                     .color = color,
-                     .label = label,
-                     .dashed = dashed});
+    boxes.push_back(drawn_box(box, small, color, label));
+    boxes.back().dashed = dashed;
   };
   const auto label = [&](const Detection& d) {
     return fmt::format("{} {:.2f}", comparison.classes[static_cast<std::size_t>(d.cls)], d.score);

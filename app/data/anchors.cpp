@@ -23,13 +23,6 @@ struct DataAnchorsFlags {
   bool lenient = false, together = false;
 };
 
-std::string pixels_text(const std::vector<BoxShape>& anchors) {
-  std::string text;
-  for (const BoxShape& anchor : anchors)
-    text += fmt::format("{}{:.1f},{:.1f}", text.empty() ? "" : ", ", anchor.w, anchor.h);
-  return text;
-}
-
 void print_fit(const char* what, const AnchorFit& fit) {
   fmt::print("{}: mean IoU of a box with its best anchor {:.3f}, below 0.5: {:.1f} % of the boxes\n", what,
              fit.mean_iou, 100 * fit.poor);
@@ -70,7 +63,7 @@ void run(const DataAnchorsFlags& o) {
     fmt::print("{} boxes of {} photos ({}) at {}x{}\n", shapes.size(), split.images.size(), split.name, width, height);
     print_fit(fmt::format("anchors of {}", cfg.name).c_str(), before);
     print_fit("anchors fitted to these boxes", after);
-    fmt::print("for the cfg: anchors={}\n", pixels_text(after.anchors));
+    fmt::print("for the cfg: anchors={}\n", to_text(after.anchors));
   }
   if (o.out.empty()) return;
   set_anchors(cfg, after.anchors);

@@ -9,6 +9,7 @@
 #include "app/label_check.h"
 #include "io/census.h"
 #include "io/image.h"
+#include "model/drawn_box.h"
 
 namespace fs = std::filesystem;
 
@@ -33,14 +34,8 @@ void draw_samples(const io::Dataset& dataset, const DataCheckFlags& o) {
       const io::LabelledImage& labelled = split.images[split.images.size() * i / count];
       io::Image image = io::read_image(labelled.file);
       std::vector<io::DrawnBox> boxes;
-      const float w = static_cast<float>(image.width), h = static_cast<float>(image.height);
       for (const io::LabelBox& box : labelled.boxes)
-        boxes.push_back({.left = (box.x - box.w / 2) * w,
-                         .top = (box.y - box.h / 2) * h,
-                         .width = box.w * w,
-                         .height = box.h * h,
-                         .color = box.cls,
-                         .label = dataset.classes[box.cls]});
+        boxes.push_back(drawn_box(box, image, box.cls, dataset.classes[box.cls]));
       io::draw_boxes(image, boxes);
       io::write_image(fs::path(o.draw) / fmt::format("{}-{}.jpg", split.name, fs::path(labelled.name).stem().string()),
                       image);
