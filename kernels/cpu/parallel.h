@@ -11,6 +11,19 @@ namespace rook::cpu {
 // Below this much work a parallel region costs more than it gains.
 inline constexpr std::int64_t kParallelElements = 32768;
 
+// f(i) for i in [begin, end). Compiled once for each f, whoever calls: in another copy the compiler may fuse other
+// products with sums, and results would differ in the last bit between one thread and several (seen with AVX-512).
+#if defined(__clang__)
+#define ROOK_ONE_COPY [[gnu::noinline]]
+#else
+#define ROOK_ONE_COPY [[gnu::noinline, gnu::noclone]]
+#endif
+template <class F>
+ROOK_ONE_COPY void call_for_each(F& f, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t i = begin; i < end; ++i) f(i);
+}
+#undef ROOK_ONE_COPY
+
 // Items [0, count) in as many equal shares as there are threads. A thread works through its own share, a few items at a
 // time, and then through what is left of the others': where one of them is slow (a small core, or one that another
 // program uses as well), the others do not wait for it. From call to call an item tends to stay with its thread, and so
@@ -34,8 +47,7 @@ class Shares {
       while (true) {
         const std::int64_t first = share.next.fetch_add(share.step, std::memory_order_relaxed);
         if (first >= share.end) break;
-        const std::int64_t last = std::min(share.end, first + share.step);
-        for (std::int64_t i = first; i < last; ++i) f(i);
+        call_for_each(f, first, std::min(share.end, first + share.step));
       }
     }
   }
@@ -58,7 +70,7 @@ template <class F>
 void parallel_for(std::int64_t count, std::int64_t elements, F f) {
   const int threads = omp_get_max_threads();
   if (count <= 1 || elements < kParallelElements || threads == 1 || omp_in_parallel()) {
-    for (std::int64_t i = 0; i < count; ++i) f(i);
+    call_for_each(f, 0, count);
     return;
   }
   Shares shares(count, threads);
