@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -133,9 +134,16 @@ std::vector<Section> read_sections(const fs::path& file) {
 
 std::string processor_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);)
-    if (line.starts_with("model name") && line.find(": ") != std::string::npos) return line.substr(line.find(": ") + 2);
-  return "unknown processor";
+  std::map<std::string, std::string> values;
+  // Of the first processor: what it is stands in the lines up to an empty one.
+  for (std::string line; std::getline(cpuinfo, line) && !line.empty();) {
+    const std::size_t key = line.find_last_not_of(" \t", line.find(':') - 1), value = line.find(": ");
+    if (key != std::string::npos && value != std::string::npos)
+      values[line.substr(0, key + 1)] = line.substr(value + 2);
+  }
+  const std::string name = values.contains("model name") ? values["model name"] : "unknown processor";
+  if (!values.contains("cpu family") || !values.contains("model")) return name;
+  return fmt::format("{} (family {}, model {})", name, values["cpu family"], values["model"]);
 }
 
 ConvCacheKey conv_cache_key(const Backend& backend) {
@@ -146,7 +154,7 @@ ConvCacheKey conv_cache_key(const Backend& backend) {
   std::string names;
   for (const ConvRow& row : backend.conv_rows()) {
     names += (names.empty() ? "" : " ") + std::string(row.name);
-    if (row.version) key.versions += ", " + row.version();
+    if (row.version && !key.versions.ends_with(row.version())) key.versions += ", " + row.version();
   }
   key.versions += ", rows " + names;
   return key;

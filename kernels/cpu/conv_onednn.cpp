@@ -1,6 +1,8 @@
 // Convolution on the CPU through oneDNN, NHWC without reorders of activations: only the weights (small) are brought
 // into the blocked layout oneDNN asks for. The one file that knows oneDNN; versions 2.6 and 3.x differ in how a
 // primitive is described, which `describe_*` below hides.
+#include "kernels/cpu/conv_onednn.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,13 +15,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "kernels/conv.h"
-#include "kernels/cpu/conv_direct.h"
-#include "kernels/cpu/conv_sliced.h"
-#include "kernels/cpu/conv_winograd.h"
 #include "kernels/ops.h"
 
-namespace rook::cpu {
+namespace rook::cpu::onednn {
 namespace {
 
 using dnnl::memory;
@@ -361,28 +359,17 @@ std::string version() {
   return fmt::format("oneDNN {}.{}.{}", v->major, v->minor, v->patch);
 }
 
-constexpr std::array<ConvRow, 1> kOneDnnRow{{{.name = "onednn",
-                                              .supports = supports,
-                                              .workspace = workspace,
-                                              .packed_bytes = packed_bytes,
-                                              .pack = pack,
-                                              .run = run,
-                                              .version = version}}};
-
 }  // namespace
 
-// First Winograd and our direct sums, which say no where they would be slower; for slices of wider tensors, copies;
-// last the reference loops, so that every problem runs (oneDNN refuses negative paddings of odd dilated shapes).
-std::span<const ConvRow> conv_rows() {
-  static const auto rows = [] {
-    std::vector<ConvRow> all{winograd::conv_row(4), winograd::conv_row(2), direct::conv_row()};
-    all.insert(all.end(), kOneDnnRow.begin(), kOneDnnRow.end());
-    all.push_back(sliced::conv_row());
-    const auto last = ref::conv_rows();
-    all.insert(all.end(), last.begin(), last.end());
-    return all;
-  }();
-  return rows;
+const ConvRow& conv_row() {
+  static constexpr ConvRow row{.name = "onednn",
+                               .supports = supports,
+                               .workspace = workspace,
+                               .packed_bytes = packed_bytes,
+                               .pack = pack,
+                               .run = run,
+                               .version = version};
+  return row;
 }
 
-}  // namespace rook::cpu
+}  // namespace rook::cpu::onednn

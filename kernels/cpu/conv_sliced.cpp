@@ -1,5 +1,8 @@
 #include "kernels/cpu/conv_sliced.h"
 
+#include <string>
+#include <utility>
+
 #include "kernels/ops.h"
 
 namespace rook::cpu::sliced {
@@ -12,15 +15,6 @@ constexpr std::size_t aligned(std::size_t bytes) {
 ConvProblem dense_problem(ConvProblem problem) {
   problem.pitch_x = problem.pitch_y = 0;
   return problem;
-}
-
-// The row that computes. Of rows of the table none but this one refuses dense tensors.
-const ConvRow& inner_row(const ConvProblem& problem) {
-  const ConvProblem dense = dense_problem(problem);
-  const auto rows = conv_rows();
-  for (const ConvRow& row : rows)
-    if (row.supports(dense)) return row;
-  return rows.back();
 }
 
 // Where things lie in the workspace, in bytes: dense copies of those that are not, then what the inner row wants.
@@ -39,24 +33,7 @@ Workspace workspace_of(const ConvProblem& problem) {
   return workspace;
 }
 
-// The reference loops, last of the table, take slices as they are.
-bool supports(const ConvProblem& problem) {
-  return !problem.dense() && inner_row(problem).name != conv_rows().back().name;
-}
-
-std::size_t workspace(const ConvProblem& problem) {
-  return workspace_of(problem).inner + inner_row(problem).workspace(dense_problem(problem));
-}
-
-std::size_t packed_bytes(const ConvProblem& problem) {
-  return inner_row(problem).packed_bytes(dense_problem(problem));
-}
-
-void pack(const ConvProblem& problem, const float* weights, void* packed, Stream stream) {
-  inner_row(problem).pack(dense_problem(problem), weights, packed, stream);
-}
-
-void run(const ConvProblem& problem, const ConvArgs& args, Stream stream) {
+void run_copies(const ConvRow& row, const ConvProblem& problem, const ConvArgs& args, Stream stream) {
   check_conv(problem, args);
   const Workspace workspace = workspace_of(problem);
   const auto at = [&](std::size_t offset) { return static_cast<std::byte*>(args.workspace) + offset; };
@@ -74,21 +51,52 @@ void run(const ConvProblem& problem, const ConvArgs& args, Stream stream) {
   if (!args.x.dense() && !writes_x) copy_channels({.src = args.x, .dst = dense.x});
   if (!args.y.dense() && !writes_y) copy_channels({.src = args.y, .dst = dense.y});
   if (!args.x.dense()) dense.mode = Grad::overwrite;  // it is added when it is copied back
-  inner_row(problem).run(dense_problem(problem), dense, stream);
+  row.run(dense_problem(problem), dense, stream);
   if (!args.x.dense() && writes_x) copy_channels({.src = dense.x, .dst = args.x, .mode = args.mode});
   if (!args.y.dense() && writes_y) copy_channels({.src = dense.y, .dst = args.y});
 }
 
+// The row that lets row kRow of dense_conv_rows() compute.
+template <std::size_t kRow>
+struct Sliced {
+  static const ConvRow& row() { return dense_conv_rows()[kRow]; }
+  static bool supports(const ConvProblem& problem) {
+    return !problem.dense() && row().supports(dense_problem(problem));
+  }
+  static bool can_run(const ConvProblem& problem) { return !problem.dense() && row().can_run(dense_problem(problem)); }
+  static std::size_t workspace(const ConvProblem& problem) {
+    return workspace_of(problem).inner + row().workspace(dense_problem(problem));
+  }
+  static std::size_t packed_bytes(const ConvProblem& problem) { return row().packed_bytes(dense_problem(problem)); }
+  static void pack(const ConvProblem& problem, const float* weights, void* packed, Stream stream) {
+    row().pack(dense_problem(problem), weights, packed, stream);
+  }
+  static void run(const ConvProblem& problem, const ConvArgs& args, Stream stream) {
+    run_copies(row(), problem, args, stream);
+  }
+
+  static ConvRow sliced_row() {
+    static const std::string name = "sliced-" + std::string(row().name);
+    return {.name = name,
+            .supports = supports,
+            .workspace = workspace,
+            .packed_bytes = packed_bytes,
+            .pack = pack,
+            .run = run,
+            .version = row().version,
+            .unavailable = row().unavailable,
+            .can_run = row().can_run ? can_run : nullptr};
+  }
+};
+
 }  // namespace
 
-const ConvRow& conv_row() {
-  static constexpr ConvRow row{.name = "sliced",
-                               .supports = supports,
-                               .workspace = workspace,
-                               .packed_bytes = packed_bytes,
-                               .pack = pack,
-                               .run = run};
-  return row;
+const std::array<ConvRow, kDenseConvRows>& conv_rows() {
+  static const auto rows = []<std::size_t... kRow>(std::index_sequence<kRow...>) {
+    return std::array<ConvRow, kDenseConvRows>{Sliced<kRow>::sliced_row()...};
+  }
+  (std::make_index_sequence<kDenseConvRows>{});
+  return rows;
 }
 
 }  // namespace rook::cpu::sliced
