@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -105,9 +106,11 @@ def peak_megabytes():
 
 
 def cpu_name():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    """As rook names it (processor_name in model/conv_cache.h): of a machine in a cloud the name alone says little."""
+    text = pathlib.Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
+    fields = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return f"{name} (family {fields['cpu family']}, model {fields['model']})" if {"cpu family", "model"} <= fields.keys() else name
 
 
 def commit():

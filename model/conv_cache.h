@@ -49,7 +49,8 @@ LoadedConvs load_conv_cache(const std::filesystem::path& file, const ConvCacheKe
 void save_conv_cache(const std::filesystem::path& file, const ConvCacheKey& key,
                      const std::vector<MeasuredConv>& measured);
 
-// The model of the processor, as Linux names it.
+// The processor, as Linux names it, "AMD EPYC (family 25, model 17)": of a machine in a cloud the name alone says
+// little.
 std::string processor_name();
 
 }  // namespace rook
