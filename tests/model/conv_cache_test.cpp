@@ -4,7 +4,12 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "tests/io/picture_support.h"
@@ -219,10 +224,23 @@ TEST_CASE("conv cache: the key names device, threads, libraries and rows") {
   const ConvCacheKey cpu = conv_cache_key(cpu_backend()), ref = conv_cache_key(ref_backend());
   CHECK(cpu.device.starts_with("cpu: "));
   CHECK(cpu.device.ends_with(" threads"));
-  CHECK(cpu.versions.find("oneDNN ") != std::string::npos);
+  const std::size_t library = cpu.versions.find("oneDNN ");
+  CHECK(library != std::string::npos);
+  CHECK(cpu.versions.find("oneDNN ", library + 1) == std::string::npos);  // once, though several rows are its
   CHECK(cpu.versions.find(", rows winograd4 winograd ") != std::string::npos);
   CHECK(cpu.versions.ends_with(" ref"));  // the last row
   CHECK_FALSE(cpu == ref);
+}
+
+TEST_CASE("conv cache: the key tells processors of one name apart") {
+  std::ifstream file("/proc/cpuinfo");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string device = conv_cache_key(cpu_backend()).device;
+  for (const auto& [line, told] : {std::pair{"model name", ""}, {"cpu family", "family "}, {"model", "model "}}) {
+    std::smatch found;
+    if (!std::regex_search(text, found, std::regex(std::string(line) + "\\s*: (.*)"))) continue;  // no x86
+    CHECK(device.find(told + found[1].str()) != std::string::npos);
+  }
 }
 
 namespace {
