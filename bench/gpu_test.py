@@ -241,7 +241,8 @@ summary 2 0""")
         self.assertTrue((self.out / "racecheck.log").exists())
 
     def test_a_training_takes_the_program_that_was_built(self):
-        shutil.copy(ROOT / "run", self.root / "run")
+        for file in ("run", "bench/bundle.sh"):
+            shutil.copy(ROOT / file, self.root / file)
         for tool in ("cmake", "apt-get"):
             self.script(f"bin/{tool}", PROGRAM)
         (self.root / "assets/chess").mkdir(parents=True)
