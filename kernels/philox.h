@@ -45,16 +45,19 @@ ROOK_HOST_DEVICE constexpr PhiloxKey philox_key(std::uint64_t seed) {
 
 // Ten rounds; multipliers and Weyl increments of the key are the paper's (section 3.3 and table 2).
 ROOK_HOST_DEVICE constexpr PhiloxBlock philox(PhiloxKey key, PhiloxCounter counter) {
-  PhiloxBlock block{counter.slot, counter.draw, counter.iteration, counter.stream};
+  std::uint32_t x = counter.slot, y = counter.draw, z = counter.iteration, w = counter.stream;
+  std::uint32_t low = key.low, high = key.high;
   for (int round = 0; round < 10; ++round) {
-    const std::uint64_t even = std::uint64_t{0xD2511F53u} * block.x;
-    const std::uint64_t odd = std::uint64_t{0xCD9E8D57u} * block.z;
-    block = {static_cast<std::uint32_t>(odd >> 32) ^ block.y ^ key.low, static_cast<std::uint32_t>(odd),
-             static_cast<std::uint32_t>(even >> 32) ^ block.w ^ key.high, static_cast<std::uint32_t>(even)};
-    key.low += 0x9E3779B9u;
-    key.high += 0xBB67AE85u;
+    const std::uint64_t even = std::uint64_t{0xD2511F53u} * x;
+    const std::uint64_t odd = std::uint64_t{0xCD9E8D57u} * z;
+    x = static_cast<std::uint32_t>(odd >> 32) ^ y ^ low;
+    y = static_cast<std::uint32_t>(odd);
+    z = static_cast<std::uint32_t>(even >> 32) ^ w ^ high;
+    w = static_cast<std::uint32_t>(even);
+    low += 0x9E3779B9u;
+    high += 0xBB67AE85u;
   }
-  return block;
+  return {x, y, z, w};
 }
 
 // A multiple of 2^-24 in [0, 1): the upper 24 bits, which is all that a float below 1 holds evenly, so it never rounds

@@ -30,9 +30,9 @@ Kind kind_of(const std::string& type) {
   return {"other", 7};
 }
 
-class Drawing {
+class GraphDrawing {
  public:
-  explicit Drawing(const NetworkFacts& facts) : facts_(facts) {
+  explicit GraphDrawing(const NetworkFacts& facts) : facts_(facts) {
     grids_.insert({-facts.width, -facts.height});
     for (const LayerFacts& layer : facts.layers) grids_.insert(grid_of(layer));
     step_ = (kGraphWidth - kGraphLeft - kGraphRight) / static_cast<double>(facts.layers.size() + 1);
@@ -120,7 +120,7 @@ std::string graph_section(const Inspection& inspection) {
   return "<section><h2>The network</h2><p class=\"note\">Layers from left to right in the order they run, each at the "
          "height of its grid; taller ones have more channels. Curves skip layers.</p><div class=\"card\"><ul "
          "class=\"legend\">" +
-         legend + "</ul>" + Drawing(inspection.facts).svg() + "</div></section>";
+         legend + "</ul>" + GraphDrawing(inspection.facts).svg() + "</div></section>";
 }
 
 }  // namespace rook

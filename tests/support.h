@@ -39,6 +39,13 @@ inline Tolerance tolerance_of(DType dtype) {
   }
 }
 
+// |actual - expected| <= tolerance, or the test has failed: NaN fails.
+inline void check_near(double actual, double expected, double tolerance, const char* what) {
+  if (!(std::abs(actual - expected) <= tolerance)) {
+    FAIL_CHECK(std::string(what), ": ", actual, " instead of ", expected);
+  }
+}
+
 struct Closeness {
   bool ok = true;
   std::string message;  // the worst element, and how many were out of tolerance

@@ -10,17 +10,17 @@
 namespace rook::cpu {
 namespace {
 
-constexpr int kChunk = 256;  // elements whose factors are drawn at a time
+constexpr int kDropoutChunk = 256;  // elements whose factors are drawn at a time
 
-// factors[i]: what element first + i is multiplied with, 0 or 1 / (1 - probability). `first` is a multiple of kChunk,
-// so that the upper half of the block's number is the same for all of the chunk.
+// factors[i]: what element first + i is multiplied with, 0 or 1 / (1 - probability). `first` is a multiple of
+// kDropoutChunk, so that the upper half of the block's number is the same for all of the chunk.
 void draw_factors(const Dropout& args, std::int64_t first, float* factors) {
   const PhiloxKey key = philox_key(args.seed);
   const std::uint64_t block = static_cast<std::uint64_t>(first) / 4;
   const std::uint32_t slot = static_cast<std::uint32_t>(block), draw = static_cast<std::uint32_t>(block >> 32);
   const std::uint32_t stream = philox_stream(PhiloxUse::dropout, args.layer);
   const float probability = args.probability, kept = 1 / (1 - args.probability);
-  for (int i = 0; i < kChunk / 4; ++i) {
+  for (int i = 0; i < kDropoutChunk / 4; ++i) {
     const Uniform4 u =
         philox_uniform(philox(key, {slot + static_cast<std::uint32_t>(i), draw, args.iteration, stream}));
     factors[4 * i] = u.x >= probability ? kept : 0;
@@ -50,9 +50,9 @@ void dropout(const Dropout& given, Stream) {
   const std::int64_t c = args.x.dense() && args.y.dense() ? elements : args.x.c;
   with_f32_or_bf16("dropout", args.x.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
-    parallel_for(divide_up(elements, kChunk), elements, [&](std::int64_t chunk) {
-      const std::int64_t first = chunk * kChunk, end = std::min(elements, first + kChunk);
-      float factors[kChunk];
+    parallel_for(divide_up(elements, kDropoutChunk), elements, [&](std::int64_t chunk) {
+      const std::int64_t first = chunk * kDropoutChunk, end = std::min(elements, first + kDropoutChunk);
+      float factors[kDropoutChunk];
       draw_factors(args, first, factors);
       for (std::int64_t e = first; e < end;) {
         const std::int64_t pixel = e / c, channel = e % c;

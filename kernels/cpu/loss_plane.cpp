@@ -8,10 +8,10 @@
 namespace rook::cpu {
 namespace {
 
-Vec min_of(Vec a, Vec b) {
+Vec lesser_of(Vec a, Vec b) {
   return select(a < b, a, b);
 }
-Vec max_of(Vec a, Vec b) {
+Vec greater_of(Vec a, Vec b) {
   return select(a > b, a, b);
 }
 
@@ -38,7 +38,7 @@ void AnchorPlane::decode(const LossHead& head, int image, int anchor, int net_w,
   const float shift = (decoder.scale_x_y - 1) / 2;
   const auto place = [&](Vec v) { return decoder.scale_x_y * (activated ? v : logistic(v)) - shift; };
   const auto size = [&](Vec v) {
-    return activated ? 4.0f * v * v : exp_of(cpu::min_of(v, static_cast<float>(kMaxLogSize)));
+    return activated ? 4.0f * v * v : exp_of(min_of(v, static_cast<float>(kMaxLogSize)));
   };
   for (int i = 0; i < padded; i += kLanes) {
     store(objectness + i, activated ? load(output + i) : logistic(load(output + i)));
@@ -69,10 +69,10 @@ void AnchorPlane::match(std::span<const Truth> truths, int classes) {
     const Vec t_top = splat<Vec>(truth.y - truth.h / 2), t_bottom = splat<Vec>(truth.y + truth.h / 2);
     const Vec zero = splat<Vec>(0), t_area = splat<Vec>(truth.w * truth.h);
     for (int i = 0; i < padded; i += kLanes) {
-      const Vec w = max_of(min_of(load(right + i), t_right) - max_of(load(left + i), t_left), zero);
-      const Vec h = max_of(min_of(load(bottom + i), t_bottom) - max_of(load(top + i), t_top), zero);
+      const Vec w = greater_of(lesser_of(load(right + i), t_right) - greater_of(load(left + i), t_left), zero);
+      const Vec h = greater_of(lesser_of(load(bottom + i), t_bottom) - greater_of(load(top + i), t_top), zero);
       const Vec intersection = w * h;
-      store(best_iou + i, max_of(intersection / (load(area + i) + t_area - intersection), load(best_iou + i)));
+      store(best_iou + i, greater_of(intersection / (load(area + i) + t_area - intersection), load(best_iou + i)));
     }
   }
 }

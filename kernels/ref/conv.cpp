@@ -52,9 +52,13 @@ void fprop(const ConvProblem& problem, const ConvArgs& args) {
   const std::vector<double> x = values_of(args.x);
   std::vector<double> sum(static_cast<std::size_t>(args.y.elements()));
   for_each_tap(problem, [&](std::int64_t out, std::int64_t in, int tap) {
-    for (int k = 0; k < g.k; ++k)
-      for (int c = 0; c < cg; ++c)
-        sum[out * g.k + k] += x[in * g.c + k / kg * cg + c] * weights[(std::int64_t{k} * g.r * g.s + tap) * cg + c];
+    for (int k = 0; k < g.k; ++k) {
+      const double* from = x.data() + in * g.c + k / kg * cg;
+      const float* by = weights + (std::int64_t{k} * g.r * g.s + tap) * cg;
+      double products = 0;
+      for (int c = 0; c < cg; ++c) products += from[c] * by[c];
+      sum[out * g.k + k] += products;
+    }
   });
   put_values(args.y, Grad::overwrite,
              [&](std::int64_t i) { return act(problem.activation, sum[i] + (args.bias ? args.bias[i % g.k] : 0.0f)); });
@@ -67,9 +71,12 @@ void dgrad(const ConvProblem& problem, const ConvArgs& args) {
   const std::vector<double> dy = values_of(args.y);
   std::vector<double> sum(static_cast<std::size_t>(args.x.elements()));
   for_each_tap(problem, [&](std::int64_t out, std::int64_t in, int tap) {
-    for (int k = 0; k < g.k; ++k)
-      for (int c = 0; c < cg; ++c)
-        sum[in * g.c + k / kg * cg + c] += dy[out * g.k + k] * weights[(std::int64_t{k} * g.r * g.s + tap) * cg + c];
+    for (int k = 0; k < g.k; ++k) {
+      double* to = sum.data() + in * g.c + k / kg * cg;
+      const float* by = weights + (std::int64_t{k} * g.r * g.s + tap) * cg;
+      const double gradient = dy[out * g.k + k];
+      for (int c = 0; c < cg; ++c) to[c] += gradient * by[c];
+    }
   });
   put_values(args.x, args.mode, [&](std::int64_t i) { return sum[i]; });
 }
@@ -80,9 +87,12 @@ void wgrad(const ConvProblem& problem, const ConvArgs& args) {
   const std::vector<double> x = values_of(args.x), dy = values_of(args.y);
   std::vector<double> sum(static_cast<std::size_t>(g.weights())), bias_sum(static_cast<std::size_t>(g.k));
   for_each_tap(problem, [&](std::int64_t out, std::int64_t in, int tap) {
-    for (int k = 0; k < g.k; ++k)
-      for (int c = 0; c < cg; ++c)
-        sum[(std::int64_t{k} * g.r * g.s + tap) * cg + c] += dy[out * g.k + k] * x[in * g.c + k / kg * cg + c];
+    for (int k = 0; k < g.k; ++k) {
+      double* to = sum.data() + (std::int64_t{k} * g.r * g.s + tap) * cg;
+      const double* by = x.data() + in * g.c + k / kg * cg;
+      const double gradient = dy[out * g.k + k];
+      for (int c = 0; c < cg; ++c) to[c] += gradient * by[c];
+    }
   });
   for (std::int64_t i = 0; i < args.y.elements(); ++i) bias_sum[i % g.k] += dy[i];
   for (std::int64_t i = 0; i < g.weights(); ++i) args.dweights[i] += static_cast<float>(sum[i]);

@@ -8,13 +8,9 @@ namespace rook {
 namespace {
 
 using Boxd = Box<double>;
+using test::check_near;
 
 constexpr IouKind kKinds[] = {IouKind::iou, IouKind::giou, IouKind::diou, IouKind::ciou};
-
-void check_near(double actual, double expected, double tolerance, const char* what) {
-  const bool ok = std::abs(actual - expected) <= tolerance;
-  CHECK_MESSAGE(ok, what, ": ", actual, " instead of ", expected);
-}
 
 TEST_CASE("iou family: two boxes by hand") {
   // [0,2]x[0,2] and [1,3]x[1,3]: intersection 1, union 7, enclosing box 3 x 3, centres apart by sqrt 2.

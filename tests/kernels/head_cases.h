@@ -70,10 +70,4 @@ inline Subject ref_subject() {
   return subject;
 }
 
-inline void check_near(double actual, double expected, double tolerance, const char* what) {
-  if (!(std::abs(actual - expected) <= tolerance)) {
-    FAIL_CHECK(std::string(what), ": ", actual, " instead of ", expected);
-  }
-}
-
 }  // namespace rook::test
