@@ -89,7 +89,7 @@ class TestTensor {
     buffer_ = view_.pixels() * view_.pitch;
     storage_.resize(static_cast<std::size_t>(buffer_ + 2 * kMargin) * size_of(dtype) + kAlignment);
     place();
-    for (std::int64_t i = 0; i < buffer_ + 2 * kMargin; ++i) write_guard(element(i), size_of(dtype), owner_, i);
+    for_each_guard([&](std::int64_t i) { write_guard(element(i), size_of(dtype), owner_, i); });
     poison(Poison::nan);
   }
   TestTensor(const TestTensor& other)
@@ -151,10 +151,11 @@ class TestTensor {
   }
 
   bool guards_intact() const {
-    for (std::int64_t i = 0; i < buffer_ + 2 * kMargin; ++i) {
-      if (!is_inside(i) && !guard_intact(element(i), size_of(view_.dtype), owner_, i)) return false;
-    }
-    return true;
+    bool intact = true;
+    for_each_guard([&](std::int64_t i) {
+      if (!guard_intact(element(i), size_of(view_.dtype), owner_, i)) intact = false;
+    });
+    return intact;
   }
 
  private:
@@ -168,20 +169,27 @@ class TestTensor {
   }
   std::byte* element(std::int64_t i) const { return base_ + static_cast<std::size_t>(i) * size_of(view_.dtype); }
   std::int64_t offset(std::int64_t i) const { return i / view_.c * view_.pitch + i % view_.c; }
-  bool is_inside(std::int64_t i) const {
-    if (i < kMargin || i >= kMargin + buffer_) return false;
-    const std::int64_t channel = (i - kMargin) % view_.pitch;
-    return channel >= before_ && channel < before_ + view_.c;
+  // Visits the elements that are not the tensor's: the margins, and the channels before and after it.
+  template <class Visit>
+  void for_each_guard(Visit visit) const {
+    for (std::int64_t i = 0; i < kMargin; ++i) {
+      visit(i);
+      visit(kMargin + buffer_ + i);
+    }
+    for (std::int64_t pixel = kMargin; pixel < kMargin + buffer_; pixel += view_.pitch) {
+      for (std::int64_t i = 0; i < before_; ++i) visit(pixel + i);
+      for (std::int64_t i = before_ + view_.c; i < view_.pitch; ++i) visit(pixel + i);
+    }
   }
   template <class Value>
   TestTensor& fill_with(Value value) {
-    if (view_.dtype == DType::u8) {
-      for (std::int64_t i = 0; i < elements(); ++i) {
+    const bool bytes = view_.dtype == DType::u8;
+    std::int64_t i = 0;
+    for (std::int64_t pixel = 0; pixel < buffer_; pixel += view_.pitch) {
+      for (std::int64_t at = pixel; at < pixel + view_.c; ++at, ++i) {
         const double v = value(i);
-        set(i, v >= 0 && v <= 255 ? v : 0xcd);
+        store_from_double(view_.data, view_.dtype, at, !bytes || (v >= 0 && v <= 255) ? v : 0xcd);
       }
-    } else {
-      for (std::int64_t i = 0; i < elements(); ++i) set(i, value(i));
     }
     return *this;
   }
