@@ -38,11 +38,14 @@ io::Image averaged(const io::Image& photo, int width, int height) {
     for (int x = 0; x < width; ++x) {
       const double left = x * wide, right = (x + 1) * wide, top = y * high, bottom = (y + 1) * high;
       std::array<double, 3> sum{};
-      for (int v = static_cast<int>(top); v < photo.height && v < bottom; ++v)
-        for (int u = static_cast<int>(left); u < photo.width && u < right; ++u)
-          for (std::size_t c = 0; c < 3; ++c)
-            sum[c] += overlap(v, top, bottom) * overlap(u, left, right) *
-                      photo.pixels[(static_cast<std::size_t>(v) * photo.width + u) * 3 + c];
+      for (int v = static_cast<int>(top); v < photo.height && v < bottom; ++v) {
+        const double down = overlap(v, top, bottom);
+        const std::uint8_t* row = photo.pixels.data() + static_cast<std::size_t>(v) * photo.width * 3;
+        for (int u = static_cast<int>(left); u < photo.width && u < right; ++u) {
+          const double part = down * overlap(u, left, right);
+          for (std::size_t c = 0; c < 3; ++c) sum[c] += part * row[static_cast<std::size_t>(u) * 3 + c];
+        }
+      }
       for (const double s : sum) result.pixels.push_back(static_cast<std::uint8_t>(std::lround(s / (wide * high))));
     }
   return result;
