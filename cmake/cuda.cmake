@@ -13,7 +13,7 @@ elseif(ROOK_CUDA)
 endif()
 
 if(ROOK_HAS_CUDA)
-  # Of several GPUs by number the code of all is made from the PTX of the oldest, which saves nvcc a fifth of its time:
+  # Of several GPUs by number the code of all is made from the PTX of the oldest, which saves nvcc a quarter of its time:
   # no kernel asks for what only a newer one has. Other words (native, 80-real) are CMake's.
   set(CMAKE_CUDA_ARCHITECTURES ${ROOK_CUDA_ARCHITECTURES})
   set(generate_code)

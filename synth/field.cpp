@@ -4,7 +4,6 @@
 #include <limits>
 
 namespace rook::synth {
-
 namespace {
 
 // The distance of each point first + (i step, 0) to a polygon. Edge by edge along the row: what an edge has in common
