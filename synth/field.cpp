@@ -18,6 +18,7 @@ void row_distances(std::span<const Vec2> polygon, Vec2 first, float step, Outlin
     const float to_y = first.y - a.y, ahead = to_y * along.y, squared = std::max(dot(along, along), 1e-12f);
     float* nearest = distances.data();
     for (std::size_t i = 0; surface && i < distances.size(); ++i) {
+      // By way of int, of which processors convert several at a time.
       const float to_x = first.x + static_cast<float>(static_cast<int>(i)) * step - a.x;
       float t = (to_x * along.x + ahead) / squared;
       t = t < 0 ? 0 : t > 1 ? 1 : t;
