@@ -27,7 +27,7 @@ def demangled(names):
 
 def short(name):
     """A kernel's name without its namespaces, template arguments and parameters."""
-    name = re.sub(r"\(anonymous namespace\)::|rook::cuda::", "", name)
+    name = re.sub(r"\(anonymous namespace\)::|rook::cuda::(conv_\w+::)?", "", name)
     name = name.removeprefix("void ")
     end = min((name.index(c) for c in "<(" if c in name), default=len(name))
     return name[:end]
@@ -56,9 +56,14 @@ class Files:
 
 def read(build):
     """{(file, kernel): {architecture: {instances, registers, shared, stack, spills}}}: the largest of all instances."""
-    logs = sorted(pathlib.Path(build).rglob("*.cu.o.ptxas"))
+    library = pathlib.Path(build) / "librook_cuda.a"
+    if not library.exists():
+        sys.exit(f"ptxas.py: {build} has no CUDA kernels; build it with ROOK_CUDA=ON")
+    # A build folder keeps reports of files that were compiled in other groups before.
+    objects = subprocess.run(["ar", "t", library], capture_output=True, text=True, check=True).stdout.split()
+    logs = sorted(log for log in pathlib.Path(build).rglob("*.cu.o.ptxas") if log.name.removesuffix(".ptxas") in objects)
     if not logs:
-        sys.exit(f"ptxas.py: {build} has no report of ptxas; build it with ROOK_CUDA=ON")
+        sys.exit(f"ptxas.py: {build} has no report of ptxas; compile its CUDA kernels anew")
     entries = []
     for log in logs:
         file = log.name.removesuffix(".o.ptxas")

@@ -7,14 +7,11 @@ if(ROOK_EMU)
     set(wrapper ${PROJECT_BINARY_DIR}/emu/${name}.emu.cpp)
     file(GENERATE OUTPUT ${wrapper} CONTENT "#include \"kernels/${name}.cu\"\n")
     list(APPEND emu_sources ${wrapper})
-    if(name MATCHES "^conv_")  # each row of the convolutions has functions of the same names
-      set_source_files_properties(${wrapper} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-    endif()
   endforeach()
 
   function(emu_library name)
     add_library(${name} STATIC ${emu_sources} ${emu_machine})
-    set_target_properties(${name} PROPERTIES UNITY_BUILD ${ROOK_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD_BATCH_SIZE 12)
     target_include_directories(${name} BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/emu/include)
     target_link_libraries(${name} PUBLIC rook_kernels Boost::context)
     target_compile_options(${name} PRIVATE -Wno-unknown-pragmas)  # "unroll" is nvcc's

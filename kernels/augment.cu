@@ -53,7 +53,8 @@ __device__ __forceinline__ Colour sample(const CachedImage& photo, const Augment
 }
 
 // Colour 0..255 of an output pixel.
-__device__ __forceinline__ Colour pixel_of(const AugmentPatch& patch, const CachedImage& photo, int row, int column) {
+__device__ __forceinline__ Colour patch_pixel(const AugmentPatch& patch, const CachedImage& photo, int row,
+                                              int column) {
   const bool seen = row >= patch.seen_y0 && row < patch.seen_y1 && column >= patch.seen_x0 && column < patch.seen_x1;
   if (!seen) return {kAugmentGrey, kAugmentGrey, kAugmentGrey};
   Colour colour = sample(photo, augment_tap(patch.offset_y + patch.scale_y * (row + 0.5), photo.height),
@@ -75,7 +76,7 @@ __global__ void __launch_bounds__((kAcross * kDown), 3) augment_kernel(Augment g
       // The corner of the first patch is the cut; the only patch covers all.
       const int p = (column >= plan.patch[0].x1 ? 1 : 0) + (row >= plan.patch[0].y1 ? 2 : 0);
       const AugmentPatch& patch = plan.patch[p];
-      const Colour colour = pixel_of(patch, args.images.data()[patch.image], row, column);
+      const Colour colour = patch_pixel(patch, args.images.data()[patch.image], row, column);
       T* out =
           static_cast<T*>(args.y.data) + ((std::int64_t{output} * args.y.h + row) * args.y.w + column) * args.y.pitch;
       out[0] = from_float<T>(colour.r / 255);

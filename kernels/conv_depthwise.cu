@@ -11,6 +11,7 @@
 #include "kernels/conv_tile.cuh"
 
 namespace rook::ROOK_GPU {
+namespace conv_depthwise {
 namespace {
 
 constexpr int kThreads = 128;
@@ -330,9 +331,10 @@ constexpr ConvRow kRow{
     .run = run};
 
 }  // namespace
+}  // namespace conv_depthwise
 
 const ConvRow& depthwise_row() {
-  return kRow;
+  return conv_depthwise::kRow;
 }
 
 }  // namespace rook::ROOK_GPU

@@ -8,6 +8,7 @@
 #include "kernels/launch.cuh"
 
 namespace rook::ROOK_GPU {
+namespace conv_direct {
 namespace {
 
 // Pixels are counted in 32 bits, groups (in dgrad times phases of the stride) in the grid's 16.
@@ -52,9 +53,10 @@ constexpr ConvRow kRow{.name = "direct",
                        .run = run};
 
 }  // namespace
+}  // namespace conv_direct
 
 const ConvRow& direct_row() {
-  return kRow;
+  return conv_direct::kRow;
 }
 
 }  // namespace rook::ROOK_GPU

@@ -8,6 +8,7 @@
 #include "kernels/conv_tile.cuh"
 
 namespace rook::ROOK_GPU {
+namespace conv_first {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / kWarp;
@@ -351,9 +352,10 @@ constexpr ConvRow kRow{.name = "first",
                        .run = run};
 
 }  // namespace
+}  // namespace conv_first
 
 const ConvRow& first_row() {
-  return kRow;
+  return conv_first::kRow;
 }
 
 }  // namespace rook::ROOK_GPU

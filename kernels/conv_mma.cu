@@ -13,9 +13,8 @@
 #include "kernels/launch.cuh"
 
 namespace rook::ROOK_GPU {
+namespace conv_mma {
 namespace {
-
-using namespace conv_mma;
 
 // to [pixels, pitch] = from [pixels, channels] of from_pitch, zeros beyond; pitch is a multiple of kMmaChunk.
 template <class T>
@@ -233,9 +232,11 @@ constexpr std::array<ConvRow, 1 + sizeof...(Tiles)> make_rows(std::integer_seque
 }
 
 }  // namespace
+}  // namespace conv_mma
 
 std::span<const ConvRow> conv_mma_rows() {
-  static constexpr auto kRows = make_rows(std::make_integer_sequence<int, static_cast<int>(kMmaTiles.size())>());
+  static constexpr auto kRows =
+      conv_mma::make_rows(std::make_integer_sequence<int, static_cast<int>(kMmaTiles.size())>());
   return kRows;
 }
 

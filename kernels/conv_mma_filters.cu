@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) filter_gemm(Fil
 }
 
 template <class T>
-void launch_all(const FilterGemm& g, MmaTile tile, Stream stream) {
+void launch_filters(const FilterGemm& g, MmaTile tile, Stream stream) {
   with_tile<FilterTile>(tile, [&](auto chosen) {
     using Chosen = decltype(chosen);
     const int down = (g.filters + Chosen::kRows - 1) / Chosen::kRows;
@@ -120,9 +120,9 @@ void launch_all(const FilterGemm& g, MmaTile tile, Stream stream) {
 
 void run_filters(const FilterGemm& g, DType type, MmaTile tile, Stream stream) {
   if (type == DType::bf16) {
-    launch_all<__nv_bfloat16>(g, tile, stream);
+    launch_filters<__nv_bfloat16>(g, tile, stream);
   } else {
-    launch_all<__half>(g, tile, stream);
+    launch_filters<__half>(g, tile, stream);
   }
 }
 

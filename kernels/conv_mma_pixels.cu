@@ -163,7 +163,7 @@ __global__ void add_splits(const float* partial, int splits, std::int64_t pixels
 }
 
 template <class T>
-void launch_all(const PixelGemm& g, MmaTile tile, Stream stream) {
+void launch_pixels(const PixelGemm& g, MmaTile tile, Stream stream) {
   int most = 0;  // pixels of a class
   for (int i = 0; i < g.classes; ++i)
     most = std::max(most, g.images * g.y[i / g.classes_x].gather.count * g.x[i % g.classes_x].gather.count);
@@ -188,9 +188,9 @@ void launch_all(const PixelGemm& g, MmaTile tile, Stream stream) {
 
 void run_pixels(const PixelGemm& g, DType type, MmaTile tile, Stream stream) {
   if (type == DType::bf16) {
-    launch_all<__nv_bfloat16>(g, tile, stream);
+    launch_pixels<__nv_bfloat16>(g, tile, stream);
   } else {
-    launch_all<__half>(g, tile, stream);
+    launch_pixels<__half>(g, tile, stream);
   }
 }
 

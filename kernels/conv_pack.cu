@@ -7,31 +7,31 @@
 namespace rook::ROOK_GPU {
 namespace {
 
-constexpr int kTile = 32;
+constexpr int kPackTile = 32;
 constexpr int kTileRows = 8;  // rows of a tile that the threads of a block take at once
 
 struct TransposeTile {
-  float value[kTile][kTile + 1];  // the odd pitch keeps columns apart in the banks
+  float value[kPackTile][kPackTile + 1];  // the odd pitch keeps columns apart in the banks
 };
 
 // packed [batch, columns, pitch] = transposed weights [batch, rows, columns], 0 in columns from `rows` to `pitch`.
 template <class T>
 __global__ void transpose_kernel(const float* weights, int rows, int columns, int pitch, T* packed) {
   TransposeTile& tile = block_shared<TransposeTile>();
-  const int row_tiles = (pitch + kTile - 1) / kTile;
-  const int row0 = static_cast<int>(blockIdx.x) % row_tiles * kTile;
-  const int column0 = static_cast<int>(blockIdx.x) / row_tiles * kTile;
+  const int row_tiles = (pitch + kPackTile - 1) / kPackTile;
+  const int row0 = static_cast<int>(blockIdx.x) % row_tiles * kPackTile;
+  const int column0 = static_cast<int>(blockIdx.x) / row_tiles * kPackTile;
   const float* from = weights + std::int64_t{blockIdx.y} * rows * columns;
   T* to = packed + std::int64_t{blockIdx.y} * columns * pitch;
-  const int x = static_cast<int>(threadIdx.x) % kTile, first = static_cast<int>(threadIdx.x) / kTile;
+  const int x = static_cast<int>(threadIdx.x) % kPackTile, first = static_cast<int>(threadIdx.x) / kPackTile;
 #pragma unroll
-  for (int y = first; y < kTile; y += kTileRows) {
+  for (int y = first; y < kPackTile; y += kTileRows) {
     const bool inside = row0 + y < rows && column0 + x < columns;
     tile.value[y][x] = inside ? from[std::int64_t{row0 + y} * columns + column0 + x] : 0.0f;
   }
   __syncthreads();
 #pragma unroll
-  for (int y = first; y < kTile; y += kTileRows)
+  for (int y = first; y < kPackTile; y += kTileRows)
     if (column0 + y < columns && row0 + x < pitch)
       to[std::int64_t{column0 + y} * pitch + row0 + x] = from_float<T>(tile.value[x][y]);
 }
@@ -63,8 +63,9 @@ PackedShape shape_of_packed(const ConvGeometry& g) {
 
 void transpose(const float* weights, int batch, int rows, int columns, DType type, void* packed, Stream stream) {
   const int pitch = packed_pitch(rows);
-  const unsigned tiles = static_cast<unsigned>((pitch + kTile - 1) / kTile) * ((columns + kTile - 1) / kTile);
-  const Grid grid{.blocks = {tiles, static_cast<unsigned>(batch)}, .threads = kTile * kTileRows};
+  const unsigned tiles =
+      static_cast<unsigned>((pitch + kPackTile - 1) / kPackTile) * ((columns + kPackTile - 1) / kPackTile);
+  const Grid grid{.blocks = {tiles, static_cast<unsigned>(batch)}, .threads = kPackTile * kTileRows};
   with_storage("packing weights", type, [&](auto storage) {
     using T = typename decltype(storage)::Type;
     launch(stream, grid, transpose_kernel<T>, weights, rows, columns, pitch, static_cast<T*>(packed));

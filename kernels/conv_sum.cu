@@ -7,8 +7,8 @@
 namespace rook::ROOK_GPU {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kPixelLanes = kThreads / kWarp;  // a warp reads 32 channels of a pixel
+constexpr int kPartThreads = 256;
+constexpr int kPixelLanes = kPartThreads / kWarp;  // a warp reads 32 channels of a pixel
 
 // partial [parts, count], out [count]
 __global__ void add_partials_kernel(const float* partial, int parts, std::int64_t count, float* out) {
@@ -57,8 +57,8 @@ int bias_parts(const ConvProblem& problem) {
 }  // namespace
 
 void add_partials(const float* partial, int parts, std::int64_t count, float* out, Stream stream) {
-  launch(stream, {.blocks = blocks_for(count, kThreads), .threads = kThreads}, add_partials_kernel, partial, parts,
-         count, out);
+  launch(stream, {.blocks = blocks_for(count, kPartThreads), .threads = kPartThreads}, add_partials_kernel, partial,
+         parts, count, out);
 }
 
 std::size_t bias_gradient_bytes(const ConvProblem& problem) {
@@ -70,7 +70,7 @@ void bias_gradient(const ConvProblem& problem, const Tensor& dy, float* dbias, v
   const int parts = bias_parts(problem);
   const std::int64_t per_block = (dy.pixels() + parts - 1) / parts;
   float* partial = static_cast<float*>(workspace);
-  const Grid grid{.blocks = {static_cast<unsigned>(parts), blocks_for(dy.c, kWarp)}, .threads = kThreads};
+  const Grid grid{.blocks = {static_cast<unsigned>(parts), blocks_for(dy.c, kWarp)}, .threads = kPartThreads};
   with_storage("gradient of the bias", dy.dtype, [&](auto storage) {
     using T = typename decltype(storage)::Type;
     launch(stream, grid, bias_gradient_kernel<T>, dy.as<const T>(), dy.pixels(), per_block, dy.c, dy.pitch, partial);

@@ -185,7 +185,7 @@ int ranges_of(const ConvProblem& problem) {
 }
 
 template <class In, int VX, int VY>
-void choose_tile(const Wgrad& wgrad, int ranges, const ConvArgs& args, float* out, Stream stream) {
+void choose_wgrad_tile(const Wgrad& wgrad, int ranges, const ConvArgs& args, float* out, Stream stream) {
   const Grid grid{.blocks = {static_cast<unsigned>(tiles_of(wgrad.geometry)), static_cast<unsigned>(ranges),
                              static_cast<unsigned>(wgrad.geometry.groups)},
                   .threads = SquareTile::kThreads};
@@ -196,14 +196,14 @@ void choose_tile(const Wgrad& wgrad, int ranges, const ConvArgs& args, float* ou
 }
 
 template <class In>
-void choose_vectors(const Wgrad& wgrad, int ranges, const ConvArgs& args, float* out, Stream stream) {
+void choose_wgrad_vectors(const Wgrad& wgrad, int ranges, const ConvArgs& args, float* out, Stream stream) {
   constexpr int kV = kVector<In>;
   const bool x = in_vectors<kV>(args.x.data, args.x.dtype, wgrad.channels, args.x.pitch);
   const bool y = in_vectors<kV>(args.y.data, args.y.dtype, wgrad.filters, args.y.pitch);
-  if (x && y) return choose_tile<In, kV, kV>(wgrad, ranges, args, out, stream);
-  if (x) return choose_tile<In, kV, 1>(wgrad, ranges, args, out, stream);
-  if (y) return choose_tile<In, 1, kV>(wgrad, ranges, args, out, stream);
-  choose_tile<In, 1, 1>(wgrad, ranges, args, out, stream);
+  if (x && y) return choose_wgrad_tile<In, kV, kV>(wgrad, ranges, args, out, stream);
+  if (x) return choose_wgrad_tile<In, kV, 1>(wgrad, ranges, args, out, stream);
+  if (y) return choose_wgrad_tile<In, 1, kV>(wgrad, ranges, args, out, stream);
+  choose_wgrad_tile<In, 1, 1>(wgrad, ranges, args, out, stream);
 }
 
 // Partial sums, before those of the bias.
@@ -241,7 +241,7 @@ void direct_wgrad(const ConvProblem& problem, const ConvArgs& args, Stream strea
                     .accumulate = most == 1,
                     .vector_out = in_vectors<kThreadColumns>(out, DType::f32, columns, columns)};
   with_storage("convolution wgrad", problem.x, [&](auto storage) {
-    choose_vectors<typename decltype(storage)::Type>(wgrad, ranges, args, out, stream);
+    choose_wgrad_vectors<typename decltype(storage)::Type>(wgrad, ranges, args, out, stream);
   });
   if (most > 1) add_partials(out, ranges, g.weights(), args.dweights, stream);
   if (problem.bias && args.dbias)

@@ -36,7 +36,7 @@ __device__ const T* entries_at(const HeadDecode& args, std::int64_t first_pixel,
   return static_cast<const T*>(args.logits.data) + (first_pixel + cell) * args.logits.pitch + a * args.head.entries();
 }
 
-__device__ __forceinline__ float activated(const HeadSpec& head, float output) {
+__device__ __forceinline__ float as_probability(const HeadSpec& head, float output) {
   return head.new_coords ? output : sigmoid(output);
 }
 
@@ -58,7 +58,7 @@ template <class T>
 __device__ Candidate look_at(const HeadDecode& args, const T* entry, int slot) {
   const HeadSpec& head = args.head;
   Candidate found;
-  found.objectness = activated(head, to_float(entry[objectness_entry(head.kind)]));
+  found.objectness = as_probability(head, to_float(entry[objectness_entry(head.kind)]));
   const int cell = slot / head.anchors, a = slot - cell * head.anchors;
   CellDecoder<float> decoder = cell_decoder<float>(head, a, args.logits.w, args.logits.h, args.net_w, args.net_h);
   decoder.col = static_cast<float>(cell % args.logits.w);
@@ -69,7 +69,7 @@ __device__ Candidate look_at(const HeadDecode& args, const T* entry, int slot) {
   if (!(found.objectness > args.threshold) || !(extent - extent == 0)) return found;
   float certainty = 1;  // Gaussian: 1 - mean of the four uncertainties
   for (int k = 0; head.kind == HeadKind::gaussian && k < 4; ++k) {
-    certainty -= activated(head, to_float(entry[2 * k + 1])) / 4;
+    certainty -= as_probability(head, to_float(entry[2 * k + 1])) / 4;
   }
   found.weight = found.objectness * certainty;
   if (has_softmax(head)) softmax_sums(args, entry + class_entry(head.kind), found);
@@ -80,7 +80,7 @@ template <class T>
 __device__ __forceinline__ float score_of(const HeadDecode& args, const Candidate& found, const T* classes, int c) {
   const float output = to_float(classes[c]);
   if (has_softmax(args.head)) return found.weight * (expf(output - found.largest) / found.sum);
-  return found.weight * activated(args.head, output);
+  return found.weight * as_probability(args.head, output);
 }
 
 // The likeliest class in all lanes, the first of equals; `score` is its score, 0 where none is a number above 0.

@@ -31,7 +31,7 @@ __device__ int best_anchor(const LossCall& call, const Box<double>& truth) {
 }
 
 // Another anchor than the best that fits the truth well enough (iou_thresh).
-__device__ bool fits(const LossCall& call, const LossHead& head, int anchor, const Box<double>& truth) {
+__device__ bool also_fits(const LossCall& call, const LossHead& head, int anchor, const Box<double>& truth) {
   if (!(head.params.iou_thresh < 1)) return false;
   const Box<double> shape =
       anchor_shape<double>(head.head, anchor, head.logits.w, head.logits.h, call.args.net_w, call.args.net_h);
@@ -43,7 +43,7 @@ __device__ std::uint32_t fitting_anchors(const LossCall& call, const LossHead& h
   std::uint32_t anchors = 0;
   for (int a = 0; a < head.head.anchors; ++a) {
     const int n = head.head.mask[a];
-    if (n == best || fits(call, head, n, truth)) anchors |= 1u << a;
+    if (n == best || also_fits(call, head, n, truth)) anchors |= 1u << a;
   }
   return anchors;
 }

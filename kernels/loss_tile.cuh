@@ -30,13 +30,13 @@ struct TileShared {
 };
 
 // What a block does.
-struct Tile {
+struct LossTile {
   int head, image;
   int first_pixel, pixels;  // of the image
 };
 
-__device__ __forceinline__ Tile tile_of(const LossCall& call, unsigned block) {
-  Tile tile{};
+__device__ __forceinline__ LossTile tile_of(const LossCall& call, unsigned block) {
+  LossTile tile{};
   while (block >= call.first_tile[tile.head + 1]) ++tile.head;
   const unsigned tiles = static_cast<unsigned>(call.tiles[tile.head]), index = block - call.first_tile[tile.head];
   const Tensor& logits = call.heads[tile.head].logits;
@@ -73,7 +73,7 @@ __device__ void clear_pixels(const Tensor& t, std::int64_t first, int pixels) {
 }
 
 // The best IoU of `box` with a truth of the image, and whether a truth took this anchor cell. All threads take part.
-__device__ __forceinline__ float compare_with_truths(const LossCall& call, const Tile& tile, const Box<float>& box,
+__device__ __forceinline__ float compare_with_truths(const LossCall& call, const LossTile& tile, const Box<float>& box,
                                                      int cell, std::uint32_t anchor_bit, bool& taken, TileShared& s) {
   const Truth* truths = truths_at(call, tile.image);
   const Assigned* assigned = assigned_at(call, tile.image, tile.head);
@@ -118,7 +118,7 @@ __device__ __forceinline__ double scale_of(const LossCall& call, TileShared& s) 
 template <class Mode>
 __global__ void __launch_bounds__(kLossThreads) background_kernel(const __grid_constant__ LossCall call) {
   auto& s = block_shared<TileShared>();
-  const Tile tile = tile_of(call, blockIdx.x);
+  const LossTile tile = tile_of(call, blockIdx.x);
   const LossHead& head = call.heads[tile.head];
   const int thread = static_cast<int>(threadIdx.x), anchors = head.head.anchors;
   const std::int64_t first = std::int64_t{tile.image} * head.logits.h * head.logits.w + tile.first_pixel;
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(kOpenThreads) open_kernel(const __grid_constan
   const unsigned* open = call.open + blockIdx.x * kLossWarps;
   const bool any = lane() < kLossWarps && open[lane()] != 0;
   if (__any_sync(kFullMask, any) == 0) return;  // the same for the whole block
-  const Tile tile = tile_of(call, blockIdx.x);
+  const LossTile tile = tile_of(call, blockIdx.x);
   const LossHead& head = call.heads[tile.head];
   float* row = dynamic_shared<float>() + std::int64_t{warp()} * head.head.classes;
   const Mode mode(call, head, scale_of<Mode>(call, s));

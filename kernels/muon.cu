@@ -25,7 +25,7 @@ struct MuonWorkspace {
   std::size_t bytes;
 };
 
-MuonWorkspace workspace_of(const MuonUpdate& args) {
+MuonWorkspace layout_of(const MuonUpdate& args) {
   Carver carver(args.workspace);
   const std::int64_t count = std::int64_t{args.rows} * args.cols, side = std::min(args.rows, args.cols);
   MuonWorkspace w{};
@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(kMuonThreads)
 class Launches {
  public:
   Launches(const MuonUpdate& args, const LaunchSite& site)
-      : args_(args), site_(site), w_(workspace_of(args)), side_(std::min(args.rows, args.cols)) {}
+      : args_(args), site_(site), w_(layout_of(args)), side_(std::min(args.rows, args.cols)) {}
 
   void run() {
     const std::int64_t count = std::int64_t{args_.rows} * args_.cols;
@@ -255,7 +255,7 @@ void muon_update(const MuonUpdate& args, Stream stream) {
 }
 
 std::size_t muon_update_workspace(const MuonUpdate& args) {
-  return workspace_of(args).bytes;
+  return layout_of(args).bytes;
 }
 
 }  // namespace rook::ROOK_GPU

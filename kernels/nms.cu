@@ -77,7 +77,7 @@ __device__ __forceinline__ std::uint32_t falling(float score) {
   const std::uint32_t bits = __float_as_uint(score + 0.0f);  // -0 is 0
   return bits >> 31 != 0 ? bits : ~(bits | 0x80000000u);
 }
-__device__ __forceinline__ std::uint64_t pack(std::uint32_t high, std::uint32_t low) {
+__device__ __forceinline__ std::uint64_t pack_key(std::uint32_t high, std::uint32_t low) {
   return std::uint64_t{high} << 32 | low;
 }
 
@@ -138,8 +138,8 @@ __global__ void __launch_bounds__(kSortThreads) sort_by_score_kernel(Nms args, N
   const std::int64_t base = std::int64_t{image} * args.capacity;
   sort_into(work.even + base, given(args, image), [&](int i) {
     const Detection& d = args.detections[base + i];
-    const std::uint64_t low = pack(rising(d.cls), static_cast<std::uint32_t>(i));
-    return Entry{d.score == d.score ? pack(falling(d.score), rising(d.index)) : kNothing, low};
+    const std::uint64_t low = pack_key(rising(d.cls), static_cast<std::uint32_t>(i));
+    return Entry{d.score == d.score ? pack_key(falling(d.score), rising(d.index)) : kNothing, low};
   });
 }
 
@@ -152,7 +152,7 @@ __global__ void __launch_bounds__(kSortThreads) sort_by_class_kernel(Nms args, N
     const Entry entry = entries[rank];
     work.sorted[base + rank] = args.detections[base + static_cast<std::uint32_t>(entry.low)];
     const std::uint32_t cls = static_cast<std::uint32_t>(entry.low >> 32), place = static_cast<std::uint32_t>(rank);
-    return Entry{entry.high == kNothing ? kNothing : pack(cls, place), place};
+    return Entry{entry.high == kNothing ? kNothing : pack_key(cls, place), place};
   });
 }
 
@@ -258,7 +258,7 @@ __global__ void __launch_bounds__(kSuppressThreads) suppress_kernel(Nms args, Nm
   const int blocks = static_cast<int>(gridDim.x), part = (valid + blocks - 1) / blocks;
   const int begin = static_cast<int>(blockIdx.x) * part, stop = begin + part < valid ? begin + part : valid;
   const auto segment_end = [&](int i) {
-    return lower_bound(entries, valid, {pack(entries[i].high >> 32, ~0u), kNothing});
+    return lower_bound(entries, valid, {pack_key(entries[i].high >> 32, ~0u), kNothing});
   };
   int first = begin;
   if (first < stop && first > 0 && entries[first].high >> 32 == entries[first - 1].high >> 32) {

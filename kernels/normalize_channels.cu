@@ -9,14 +9,14 @@ namespace rook::ROOK_GPU {
 namespace {
 
 // What a pixel's channels are divided by, known to all lanes of its group.
-struct Normaliser {
+struct GroupNormaliser {
   float top = 0;  // the largest x; 0 where w does not need it
   float sum = 0;  // S
 };
 
 template <class T>
-__device__ __forceinline__ Normaliser normaliser_of(const T* x, const GroupPlace& place, ChannelNorm kind) {
-  Normaliser n;
+__device__ __forceinline__ GroupNormaliser normaliser_of(const T* x, const GroupPlace& place, ChannelNorm kind) {
+  GroupNormaliser n;
   if (kind != ChannelNorm::relu) {
     float top = -INFINITY;
     for (int c = place.lane; c < place.size; c += place.lanes) top = Max{}(top, to_float(x[c]));
@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kGroupThreads)
   for_each_group(groups, [&](const GroupPlace& place) {
     const T* from = x.at(place.pixel, place.channel);
     T* to = y.at(place.pixel, place.channel);
-    const Normaliser n = normaliser_of(from, place, kind);
+    const GroupNormaliser n = normaliser_of(from, place, kind);
     for (int c = place.lane; c < place.size; c += place.lanes)
       to[c] = from_float<T>(channel_weight(kind, to_float(from[c]) - n.top) / n.sum);
   });
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kGroupThreads, 1)
   for_each_group(groups, [&](const GroupPlace& place) {
     const T* value = x.at(place.pixel, place.channel);
     const T* gradient = dy.at(place.pixel, place.channel);
-    const Normaliser n = normaliser_of(value, place, kind);
+    const GroupNormaliser n = normaliser_of(value, place, kind);
     float dot = 0;
     int largest = place.size;  // the first of the largest x; the size: none
     for (int c = place.lane; c < place.size; c += place.lanes) {

@@ -22,7 +22,6 @@ namespace rook {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 constexpr const char* kCacheFormat = "rook convolutions 1";
 constexpr const char* kRookVersion = "rook 0.1.0";
@@ -50,14 +49,14 @@ std::array<Number, 13> numbers_of(ConvProblem& p) {
            {"groups", g.groups}}};
 }
 
-json to_json(const MeasuredConv& measured) {
+nlohmann::json to_json(const MeasuredConv& measured) {
   ConvProblem problem = measured.problem;
-  json j = {{"direction", name_of(problem.direction)},
-            {"x", name_of(problem.x)},
-            {"y", name_of(problem.y)},
-            {"bias", problem.bias},
-            {"activation", name_of(problem.activation)},
-            {"rows", json::array()}};
+  nlohmann::json j = {{"direction", name_of(problem.direction)},
+                      {"x", name_of(problem.x)},
+                      {"y", name_of(problem.y)},
+                      {"bias", problem.bias},
+                      {"activation", name_of(problem.activation)},
+                      {"rows", nlohmann::json::array()}};
   for (const Number& number : numbers_of(problem)) j[number.name] = number.value;
   for (const MeasuredRow& row : measured.rows) j["rows"].push_back({{"row", row.row}, {"ms", row.ms}});
   return j;
@@ -69,14 +68,14 @@ T known(const std::optional<T>& value, const char* what) {
   return *value;
 }
 
-int whole_number(const json& j, const char* name, int least) {
+int whole_number(const nlohmann::json& j, const char* name, int least) {
   const std::int64_t value = j.is_number_integer() ? j.get<std::int64_t>() : -1;
   if (value < least || value > std::numeric_limits<int>::max()) throw Error(fmt::format("{} is {}", name, j.dump()));
   return static_cast<int>(value);
 }
 
 // Throws a json::exception or an Error.
-MeasuredConv measured_from(const json& j) {
+MeasuredConv measured_from(const nlohmann::json& j) {
   MeasuredConv measured;
   ConvProblem& p = measured.problem;
   const auto direction = std::find_if(kDirections.begin(), kDirections.end(), [&](ConvDirection d) {
@@ -92,7 +91,7 @@ MeasuredConv measured_from(const json& j) {
     const bool padding = std::string_view(number.name).starts_with("pad");
     number.value = whole_number(j.at(number.name), number.name, padding ? 0 : 1);
   }
-  for (const json& row : j.at("rows")) {
+  for (const nlohmann::json& row : j.at("rows")) {
     measured.rows.push_back({row.at("row").get<std::string>(), row.at("ms").get<double>()});
     if (!(measured.rows.back().ms > 0)) throw Error("a time is not above 0");
   }
@@ -115,16 +114,17 @@ std::vector<Section> read_sections(const fs::path& file) {
   std::string text(static_cast<std::size_t>(reader.size()), '\0');
   reader.read(std::as_writable_bytes(std::span(text)));
   try {
-    const json j = json::parse(text);
+    const nlohmann::json j = nlohmann::json::parse(text);
     if (j.at("format").get<std::string>() != kCacheFormat)
       throw Error(fmt::format("its format is '{}' instead of '{}'", j.at("format").get<std::string>(), kCacheFormat));
-    for (const json& device : j.at("devices")) {
+    for (const nlohmann::json& device : j.at("devices")) {
       sections.push_back({{device.at("device").get<std::string>(), device.at("versions").get<std::string>()}, {}});
-      for (const json& conv : device.at("convolutions")) sections.back().convolutions.push_back(measured_from(conv));
+      for (const nlohmann::json& conv : device.at("convolutions"))
+        sections.back().convolutions.push_back(measured_from(conv));
     }
-  } catch (const json::parse_error& error) {
+  } catch (const nlohmann::json::parse_error& error) {
     throw Error(fmt::format("it is no JSON, at byte {}", error.byte));
-  } catch (const json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     throw Error(fmt::format("it lacks something ({})", json_reason(error)));
   }
   return sections;
@@ -222,14 +222,15 @@ void save_conv_cache(const fs::path& file, const ConvCacheKey& key, const std::v
     std::erase_if(section->convolutions, [&](const MeasuredConv& old) { return old.problem == conv.problem; });
     section->convolutions.push_back(conv);
   }
-  json devices = json::array();
+  nlohmann::json devices = nlohmann::json::array();
   for (const Section& s : sections) {
-    json convolutions = json::array();
+    nlohmann::json convolutions = nlohmann::json::array();
     for (const MeasuredConv& conv : s.convolutions) convolutions.push_back(to_json(conv));
     devices.push_back({{"device", s.key.device}, {"versions", s.key.versions}, {"convolutions", convolutions}});
   }
-  const std::string text =
-      json{{"format", kCacheFormat}, {"devices", devices}}.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+  const std::string text = nlohmann::json{{"format", kCacheFormat}, {"devices", devices}}.dump(
+                               1, ' ', false, nlohmann::json::error_handler_t::replace) +
+                           "\n";
   if (file.has_parent_path()) {
     std::error_code code;
     fs::create_directories(file.parent_path(), code);

@@ -11,7 +11,7 @@
 namespace rook {
 namespace {
 
-constexpr int kPhotoWidth = 960;     // pixels
+constexpr int kProposalWidth = 960;  // pixels
 constexpr int kReasons = 8;          // of a photo, the greatest doubts
 constexpr double kWorthALine = 0.1;  // least doubt that is listed
 
@@ -48,7 +48,7 @@ std::string box_svg(const Proposal& p, int number, const Review& review, int wid
 std::string photo_section(const Review& review, std::size_t rank) {
   const ReviewPhoto& photo = review.photos[rank];
   const PhotoProposals& found = photo.proposals;
-  const io::Image small = fit_width(io::read_image(photo.file), kPhotoWidth);
+  const io::Image small = fit_width(io::read_image(photo.file), kProposalWidth);
   const std::vector<int> doubtful = most_doubtful(found, kReasons, kWorthALine);
   std::vector<int> number(found.boxes.size(), 0);
   for (std::size_t i = 0; i < doubtful.size(); ++i)

@@ -19,7 +19,7 @@ std::string tile(const std::string& value, const std::string& label) {
   return fmt::format("<li><b>{}</b><span>{}</span></li>", value, label);
 }
 
-std::string percent(double share) {
+std::string percent_html(double share) {
   return fmt::format("{:.1f}<small> %</small>", 100 * share);
 }
 
@@ -109,8 +109,9 @@ std::string headline_section(const ReportInput& input) {
   const std::vector<double> seconds = values_of(input.metrics, {"train", "eval"}, "seconds");
   const std::vector<double> speed = values_of(input.metrics, {"train"}, "images_per_s");
   std::string html = "<ul class=\"tiles\">";
-  html += tile(percent(e.map50), "mAP50") + tile(percent(e.map50_95), "mAP50:95");
-  html += tile(percent(e.precision), "precision") + tile(percent(e.recall), "recall") + tile(percent(e.f1), "F1");
+  html += tile(percent_html(e.map50), "mAP50") + tile(percent_html(e.map50_95), "mAP50:95");
+  html += tile(percent_html(e.precision), "precision") + tile(percent_html(e.recall), "recall") +
+          tile(percent_html(e.f1), "F1");
   if (!seconds.empty()) {
     html += tile(fmt::format("{:.1f}<small> min</small>", *std::max_element(seconds.begin(), seconds.end()) / 60),
                  "training time");

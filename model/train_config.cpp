@@ -12,8 +12,6 @@
 namespace rook {
 namespace {
 
-using nlohmann::json;
-
 const char* name_of(OptimizerKind kind) {
   switch (kind) {
     case OptimizerKind::sgd:
@@ -32,19 +30,19 @@ std::string loss_name(const TrainConfig& c) {
 }
 
 template <class Enum>
-Enum from_name(const json& value, std::initializer_list<Enum> all, const char* key) {
+Enum from_name(const nlohmann::json& value, std::initializer_list<Enum> all, const char* key) {
   const std::string name = value.get<std::string>();
   for (const Enum e : all)
     if (name == name_of(e)) return e;
   throw Error(fmt::format("configuration: {}={} is not known", key, name));
 }
 
-std::string text_at(const json& object, const char* key) {
+std::string text_at(const nlohmann::json& object, const char* key) {
   return object.at(key).get<std::string>();
 }
 
 template <class Enum>
-Enum named(const json& object, const char* key, std::optional<Enum> (*from)(std::string_view)) {
+Enum named(const nlohmann::json& object, const char* key, std::optional<Enum> (*from)(std::string_view)) {
   const std::string name = text_at(object, key);
   if (const auto value = from(name)) return *value;
   throw Error(fmt::format("configuration: {}={} is not known", key, name));
@@ -75,7 +73,7 @@ void check_ranges(const TrainConfig& c) {
 
 // Writes members into an object, and reads them from one, under their names.
 struct Writer {
-  json& object;
+  nlohmann::json& object;
   template <class T>
   void operator()(const char* key, const T& member) const {
     object[key] = member;
@@ -83,7 +81,7 @@ struct Writer {
   Writer in(const char* key) const { return {object[key]}; }
 };
 struct Reader {
-  const json& object;
+  const nlohmann::json& object;
   template <class T>
   void operator()(const char* key, T& member) const {
     object.at(key).get_to(member);
@@ -176,15 +174,15 @@ const char* name_of(BestBy by) {
   return by == BestBy::map50 ? "map50" : "map50_95";
 }
 
-json to_json(const TrainConfig& c) {
-  json j;
+nlohmann::json to_json(const TrainConfig& c) {
+  nlohmann::json j;
   each_plain_member(Writer{j}, c);
   j["optimizer"] = name_of(c.optimizer);
   j["turn"] = c.turn;
   j["schedule"]["policy"] = rook::name_of(c.schedule.policy);
   j["loss"] = loss_name(c);
   j["weights"]["box_loss"] = rook::name_of(c.weights.box_loss);
-  j["stages"] = json::array();
+  j["stages"] = nlohmann::json::array();
   for (const SizeStage& stage : c.stages)
     j["stages"].push_back({{"share", stage.share}, {"width", stage.width}, {"height", stage.height}});
   j["resize"] = rook::name_of(c.preprocess.resampling);
@@ -201,7 +199,7 @@ void set_loss(TrainConfig& config, const std::string& name) {
   config.smooth_bug = name == kSmoothBug;
 }
 
-TrainConfig train_config_from_json(const json& j) try {
+TrainConfig train_config_from_json(const nlohmann::json& j) try {
   TrainConfig c;
   each_plain_member(Reader{j}, c);
   c.optimizer =
@@ -210,7 +208,7 @@ TrainConfig train_config_from_json(const json& j) try {
   c.schedule.policy = policy_from_name(text_at(j.at("schedule"), "policy"));
   set_loss(c, text_at(j, "loss"));
   c.weights.box_loss = named(j.at("weights"), "box_loss", box_loss_from_name);
-  for (const json& stage : j.at("stages"))
+  for (const nlohmann::json& stage : j.at("stages"))
     c.stages.push_back({.share = stage.at("share").get<float>(),
                         .width = stage.at("width").get<int>(),
                         .height = stage.at("height").get<int>()});
@@ -220,7 +218,7 @@ TrainConfig train_config_from_json(const json& j) try {
   c.precision = named(j, "precision", dtype_from_name);
   check_ranges(c);
   return c;
-} catch (const json::exception& error) {
+} catch (const nlohmann::json::exception& error) {
   throw Error(fmt::format("configuration of the run: {}; the file is damaged, or of another rook", json_reason(error)));
 }
 

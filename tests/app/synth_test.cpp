@@ -45,7 +45,7 @@ TEST_CASE("rook synth chess, rook data convert: ended by a signal they leave not
   const std::string out = (folder / "out").string(), data = (folder / "data").string();
   output_of({"synth", "chess", "--images", "60", "--size", "96", "--out", data});
   for (const Words& words : {Words{"synth", "chess", "--images", "100000", "--size", "96", "--out", out},
-                             Words{"data", "convert", data, out, "--resize", "3000x3000"}})
+                             Words{"data", "convert", data, out, "--resize", "1500x1500"}})
     for (const int signal : {SIGTERM, SIGINT}) {
       CAPTURE(joined(words));
       Child child(folder / ".", command_of(words), kQuietThreads);

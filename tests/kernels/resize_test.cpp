@@ -11,14 +11,14 @@ namespace {
 
 using test::Random;
 using test::random_resize_photo;
-using Photo = test::ResizePhoto;
+using test::ResizePhoto;
 using test::TestTensor;
 
 using Function = void (*)(const Resize&, Stream);
 constexpr Function kBoth[] = {cpu::resize, ref::resize};
 
 // Resizes to f32 with both implementations and compares with values in 0..255.
-void check_fixture(const Photo& photo, Resampling resampling, int width, int height,
+void check_fixture(const ResizePhoto& photo, Resampling resampling, int width, int height,
                    const std::vector<double>& expected) {
   for (const Function resize : kBoth) {
     TestTensor y(DType::f32, 1, height, width, photo.channels), bytes(DType::u8, 1, height, width, photo.channels);
@@ -37,33 +37,33 @@ void check_fixture(const Photo& photo, Resampling resampling, int width, int hei
 }  // namespace
 
 TEST_CASE("resize: fixtures computed by hand") {
-  const Photo square{2, 2, 1, {0, 100, 200, 44}};
+  const ResizePhoto square{2, 2, 1, {0, 100, 200, 44}};
   check_fixture(square, Resampling::align_corners, 3, 3, {0, 50, 100, 100, 86, 72, 200, 122, 44});
   // darknet copies the last source pixel into the last output pixel, also when it is the only one.
   check_fixture(square, Resampling::align_corners, 1, 1, {44});
   check_fixture(square, Resampling::align_corners, 2, 1, {200, 44});
   check_fixture(square, Resampling::half_pixel, 1, 1, {86});
 
-  const Photo step{2, 1, 1, {0, 100}};
+  const ResizePhoto step{2, 1, 1, {0, 100}};
   check_fixture(step, Resampling::half_pixel, 4, 1, {0, 25, 75, 100});
   check_fixture(step, Resampling::area, 4, 1, {0, 25, 75, 100});
   check_fixture(step, Resampling::align_corners, 5, 1, {0, 25, 50, 75, 100});
 
   // Shrinking 4 -> 2: the triangle about 1.0 of half width 2 weighs the pixels 3/4, 3/4, 1/4, 0.
-  const Photo row{4, 1, 1, {70, 7, 140, 210}};
+  const ResizePhoto row{4, 1, 1, {70, 7, 140, 210}};
   check_fixture(row, Resampling::area, 2, 1, {(3 * 70 + 3 * 7 + 140) / 7.0, (7 + 3 * 140 + 3 * 210) / 7.0});
   check_fixture(row, Resampling::half_pixel, 2, 1, {38.5, 175});
   // 5 -> 2 without antialiasing looks at two pixels only: positions 0.75 and 3.25.
-  const Photo five{5, 1, 1, {0, 80, 255, 40, 240}};
+  const ResizePhoto five{5, 1, 1, {0, 80, 255, 40, 240}};
   check_fixture(five, Resampling::half_pixel, 2, 1, {60, 90});
   check_fixture(five, Resampling::align_corners, 2, 1, {0, 240});
 
-  const Photo colours{1, 2, 3, {10, 20, 30, 110, 220, 130}};
+  const ResizePhoto colours{1, 2, 3, {10, 20, 30, 110, 220, 130}};
   check_fixture(colours, Resampling::align_corners, 1, 3, {10, 20, 30, 60, 120, 80, 110, 220, 130});
 }
 
 TEST_CASE("resize: a photo of one pixel fills the output") {
-  const Photo photo{1, 1, 3, {9, 99, 199}};
+  const ResizePhoto photo{1, 1, 3, {9, 99, 199}};
   for (const Resampling mode : test::kResamplings) {
     for (const Function resize : kBoth) {
       TestTensor y(DType::u8, 1, 3, 5, 3);
@@ -94,7 +94,7 @@ TEST_CASE("resize: letterbox pads as darknet does") {
   };
   Random random(2);
   for (const Case& one : cases) {
-    const Photo photo = random_resize_photo(random, one.photo_w, one.photo_h, 3);
+    const ResizePhoto photo = random_resize_photo(random, one.photo_w, one.photo_h, 3);
     for (const Function resize : kBoth) {
       for (const DType dtype : {DType::u8, DType::f32, DType::bf16}) {
         TestTensor y(dtype, 1, one.h, one.w, 3), inner(dtype, 1, one.height, one.width, 3);
@@ -119,7 +119,7 @@ TEST_CASE("resize: cpu agrees with ref on odd shapes, storages, channels and pit
 
 TEST_CASE("resize: ref stores u8, f32 and bf16 as rounded f64") {
   Random random(4);
-  const Photo photo = random_resize_photo(random, 19, 17, 3);
+  const ResizePhoto photo = random_resize_photo(random, 19, 17, 3);
   TestTensor exact(DType::f64, 1, 7, 5, 3);
   ref::resize(photo.to(exact, Resampling::area));
   for (const DType dtype : {DType::u8, DType::f32, DType::bf16}) {
@@ -137,7 +137,7 @@ TEST_CASE("resize: ref stores u8, f32 and bf16 as rounded f64") {
 
 TEST_CASE("resize: the area filter averages what half-pixel aliases") {
   // Stripes of one pixel, shrunk by 3. Output k lies on the centre of pixel 3k + 1, which is white when k is even.
-  Photo stripes{60, 4, 1, {}};
+  ResizePhoto stripes{60, 4, 1, {}};
   for (int i = 0; i < 60 * 4; ++i) stripes.pixels.push_back(i % 60 % 2 ? 255 : 0);
   for (const Function resize : kBoth) {
     TestTensor area(DType::f32, 1, 4, 20, 1), point(DType::f32, 1, 4, 20, 1);
@@ -152,8 +152,8 @@ TEST_CASE("resize: the area filter averages what half-pixel aliases") {
 }
 
 TEST_CASE("resize: constant stays constant and a ramp stays a ramp") {
-  const Photo grey{37, 23, 3, test::Mapped<std::uint8_t>(37 * 23 * 3, 201)};
-  Photo ramp{120, 90, 1, {}};
+  const ResizePhoto grey{37, 23, 3, test::Mapped<std::uint8_t>(37 * 23 * 3, 201)};
+  ResizePhoto ramp{120, 90, 1, {}};
   for (int row = 0; row < 90; ++row) {
     for (int column = 0; column < 120; ++column) ramp.pixels.push_back(static_cast<std::uint8_t>(column + row));
   }
@@ -176,7 +176,7 @@ TEST_CASE("resize: constant stays constant and a ramp stays a ramp") {
 
 TEST_CASE("resize: the same bits whatever the threads, also inside a parallel region") {
   Random random(5);
-  const Photo photo = random_resize_photo(random, 211, 197, 3);
+  const ResizePhoto photo = random_resize_photo(random, 211, 197, 3);
   TestTensor expected(DType::f32, 1, 53, 47, 3);
   {
     const test::ThreadScope one(1);
@@ -199,7 +199,7 @@ TEST_CASE("resize: the same bits whatever the threads, also inside a parallel re
 }
 
 TEST_CASE("resize: wrong arguments are errors") {
-  const Photo photo{2, 2, 3, test::Mapped<std::uint8_t>(12)};
+  const ResizePhoto photo{2, 2, 3, test::Mapped<std::uint8_t>(12)};
   TestTensor y(DType::f32, 1, 3, 3, 3), grey(DType::f32, 1, 3, 3, 1), pair(DType::f32, 2, 3, 3, 3);
   for (const Function resize : kBoth) {
     const auto fails = [&](auto change) {
