@@ -1,7 +1,7 @@
 # The programs that test the emulated kernels and the emulator; with ROOK_SANITIZE_THREADS each a second time, the same
 # tests with kernels that ThreadSanitizer watches.
 set(emu_environment "ROOK_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
-set(watched_environment "${emu_environment};OMP_NUM_THREADS=1;TSAN_OPTIONS=halt_on_error=0")
+set(watched_environment "${emu_environment};OMP_NUM_THREADS=1;TSAN_OPTIONS=halt_on_error=0:atexit_sleep_ms=0")
 
 # emu_tests(PROGRAM PREFIX ENVIRONMENT): the tests of a program in parts, side by side, then whether they ran every
 # kernel between them.

@@ -50,7 +50,7 @@ class FetchAssets(unittest.TestCase):
         draw = random.Random(1)
         self.server.files = {"a b.bin": draw.randbytes(200001), "one/two.bin": draw.randbytes(7), "big.bin": draw.randbytes(500000)}
         self.server.cut, self.server.ranges, self.server.requests = {}, True, []
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.right = dict(self.server.files)
 
     def tearDown(self):
