@@ -1,4 +1,5 @@
 // Muon as it is defined, in double: the iteration takes place on the matrix itself.
+#include <cstdint>
 #include <vector>
 
 #include "kernels/check.h"
@@ -13,19 +14,20 @@ struct Matrix {
   std::vector<double> values;
 
   Matrix(int r, int c) : rows(r), cols(c), values(static_cast<std::size_t>(r) * static_cast<std::size_t>(c)) {}
-  double& at(int i, int j) {
-    return values[static_cast<std::size_t>(i) * static_cast<std::size_t>(cols) + static_cast<std::size_t>(j)];
-  }
-  double at(int i, int j) const {
-    return values[static_cast<std::size_t>(i) * static_cast<std::size_t>(cols) + static_cast<std::size_t>(j)];
-  }
+  double* row(int i) { return values.data() + std::int64_t{i} * cols; }
+  const double* row(int i) const { return values.data() + std::int64_t{i} * cols; }
+  double& at(int i, int j) { return row(i)[j]; }
+  double at(int i, int j) const { return row(i)[j]; }
 };
 
 Matrix operator*(const Matrix& a, const Matrix& b) {
   Matrix c(a.rows, b.cols);
   for (int i = 0; i < a.rows; ++i)
-    for (int k = 0; k < a.cols; ++k)
-      for (int j = 0; j < b.cols; ++j) c.at(i, j) += a.at(i, k) * b.at(k, j);
+    for (int k = 0; k < a.cols; ++k) {
+      const double by = a.at(i, k), *row = b.row(k);
+      double* sums = c.row(i);
+      for (int j = 0; j < b.cols; ++j) sums[j] += by * row[j];
+    }
   return c;
 }
 
